@@ -1,0 +1,154 @@
+#include "controller/ctl.h"
+
+#include "controller/jobs.h"
+#include "controller/sessions.h"
+
+#include <stdio.h>
+
+const char *const ctl_program_names[N_PROGRAMS] = {
+    [PROGRAM_NODE] = "sc-node",
+    [PROGRAM_STORAGE] = "sc-storage",
+    [PROGRAM_NETWORK] = "sc-network",
+};
+
+static bool copy_options(struct ctl *ctl, const struct ctl_options *o)
+{
+    ctl->pki_dir = strdup(o->pki_dir ? o->pki_dir : "");
+    ctl->spool_dir = strdup(o->spool_dir ? o->spool_dir : "");
+    ctl->host = strdup(o->host ? o->host : "");
+    ctl->node_config = strdup(o->node_config ? o->node_config : "{}");
+    ctl->port = o->port;
+    ctl->own_nid = o->own_nid;
+    ctl->heartbeat_ms = o->heartbeat_ms ? o->heartbeat_ms : 2000;
+    ctl->heartbeats_missed = o->heartbeats_missed ? o->heartbeats_missed : 3;
+    return ctl->pki_dir && ctl->spool_dir && ctl->host && ctl->node_config;
+}
+
+/* An upload that was cut off by our own end leaves nothing behind. */
+static void drop_half_images(struct ctl *ctl)
+{
+    struct ctl_txn *x = ctl_txn_begin(ctl);
+    for (size_t i = ctl->images.n; i-- > 0;) {
+        struct image *image = ctl->images.items[i];
+        if (image->state == IMAGE_UPLOADING)
+            ctl_image_drop(ctl, x, image);
+    }
+    ctl_txn_commit(x, NULL);
+}
+
+int ctl_new(struct store *store, const struct ctl_env *env,
+            const struct ctl_options *o, struct ctl **ret, struct sc_err *err)
+{
+    SC_AUTO(ctl_free) struct ctl *ctl = calloc(1, sizeof *ctl);
+    if (!ctl || !copy_options(ctl, o)) {
+        store_close(store);
+        return sc_fail(err, -ENOMEM, "controller: out of memory");
+    }
+    ctl->store = store;
+    ctl->env = *env;
+    ctl->started_at = ctl_now(ctl);
+    ctl->next_nid = 1;
+    ctl->next_vni = 1000;
+    ctl->next_todo = 1;
+    int r = ctl_load(ctl, err);
+    if (r < 0)
+        return r;
+    drop_half_images(ctl);
+    jobs_resume(ctl);
+    *ret = SC_TAKE(ctl);
+    return 0;
+}
+
+#define FREE_ALL(list, fn)                                                     \
+    do {                                                                       \
+        for (size_t i_ = 0; i_ < (list).n; i_++)                               \
+            fn((list).items[i_]);                                              \
+        free((list).items);                                                    \
+    } while (0)
+
+static void todo_free(struct ctl_todo *t)
+{
+    cJSON_Delete(t->params);
+    free(t);
+}
+
+void ctl_free(struct ctl *ctl)
+{
+    if (!ctl)
+        return;
+    FREE_ALL(ctl->nodes, free);
+    FREE_ALL(ctl->networks, free);
+    FREE_ALL(ctl->images, free);
+    FREE_ALL(ctl->vms, free);
+    FREE_ALL(ctl->jobs, job_free);
+    FREE_ALL(ctl->todos, todo_free);
+    FREE_ALL(ctl->latencies, free);
+    FREE_ALL(ctl->sessions, ctl_session_free);
+    store_close(ctl->store);
+    free(ctl->pki_dir);
+    free(ctl->spool_dir);
+    free(ctl->host);
+    free(ctl->node_config);
+    free(ctl);
+}
+
+void ctl_run(struct ctl *ctl)
+{
+    if (ctl->broken || ctl->stopping)
+        return;
+    ctl_registry_run(ctl);
+    ctl_todo_run(ctl);
+    jobs_run(ctl);
+}
+
+struct ctl_node *ctl_node_by_nid(struct ctl *ctl, uint16_t nid)
+{
+    for (size_t i = 0; nid && i < ctl->nodes.n; i++) {
+        if (ctl->nodes.items[i]->n.nid == nid)
+            return ctl->nodes.items[i];
+    }
+    return NULL;
+}
+
+/* An id wins over an equal name of another object. */
+#define FIND(list, id_of, name_of, wanted)                                     \
+    do {                                                                       \
+        for (size_t i = 0; i < (list).n; i++) {                                \
+            if (!strcmp((list).items[i]->id_of, (wanted)))                     \
+                return (list).items[i];                                        \
+        }                                                                      \
+        for (size_t i = 0; i < (list).n; i++) {                                \
+            if (!strcmp((list).items[i]->name_of, (wanted)))                   \
+                return (list).items[i];                                        \
+        }                                                                      \
+        return NULL;                                                           \
+    } while (0)
+
+struct ctl_node *ctl_node_find(struct ctl *ctl, const char *wanted)
+{
+    FIND(ctl->nodes, n.id, n.name, wanted);
+}
+
+struct network *ctl_network_find(struct ctl *ctl, const char *wanted)
+{
+    FIND(ctl->networks, id, name, wanted);
+}
+
+struct image *ctl_image_find(struct ctl *ctl, const char *wanted)
+{
+    FIND(ctl->images, id, name, wanted);
+}
+
+struct vm *ctl_vm_find(struct ctl *ctl, const char *wanted)
+{
+    FIND(ctl->vms, id, name, wanted);
+}
+
+struct job *ctl_job_find(struct ctl *ctl, const char *id)
+{
+    for (size_t i = 0; i < ctl->jobs.n; i++) {
+        if (!strcmp(ctl->jobs.items[i]->id, id))
+            return ctl->jobs.items[i];
+    }
+    return NULL;
+}
