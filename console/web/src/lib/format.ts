@@ -1,0 +1,140 @@
+// Numbers, times and names in words.  Pure: 'now' is an argument.
+
+const KIB = 1024;
+
+/** 1536 -> "1.5 KiB". */
+export function bytes(n: number): string {
+  if (!Number.isFinite(n) || n < 0) return "–";
+  const units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+  let i = 0;
+  while (n >= KIB && i < units.length - 1) {
+    n /= KIB;
+    i++;
+  }
+  const digits = i === 0 || n >= 100 ? 0 : n >= 10 ? 1 : 2;
+  return `${trimZeros(n.toFixed(digits))} ${units[i]}`;
+}
+
+/** Memory in MiB: 512 -> "512 MiB", 2048 -> "2 GiB". */
+export const mib = (n: number): string => bytes(n * KIB * KIB);
+
+/** Bytes a second as network people say it: 1250000 -> "10 Mbit/s". */
+export function bitRate(bytesPerSecond: number): string {
+  let n = bytesPerSecond * 8;
+  if (!Number.isFinite(n) || n < 0) return "–";
+  const units = ["bit/s", "kbit/s", "Mbit/s", "Gbit/s"];
+  let i = 0;
+  while (n >= 1000 && i < units.length - 1) {
+    n /= 1000;
+    i++;
+  }
+  return `${trimZeros(n.toFixed(i === 0 || n >= 100 ? 0 : 1))} ${units[i]}`;
+}
+
+function trimZeros(s: string): string {
+  return s.includes(".") ? s.replace(/\.?0+$/, "") : s;
+}
+
+/** A round trip: 0.42 -> "0.42 ms", 75.3 -> "75 ms". */
+export function rtt(ms: number): string {
+  if (!Number.isFinite(ms) || ms < 0) return "–";
+  return `${trimZeros(ms.toFixed(ms < 1 ? 2 : ms < 10 ? 1 : 0))} ms`;
+}
+
+/** A span: 950 -> "0.95 s", 65000 -> "1 min 5 s". */
+export function duration(ms: number): string {
+  if (!Number.isFinite(ms) || ms < 0) return "–";
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  const s = ms / 1000;
+  if (s < 10) return `${trimZeros(s.toFixed(1))} s`;
+  if (s < 60) return `${Math.floor(s)} s`;
+  const m = Math.floor(s / 60);
+  if (m < 60) return join(m, "min", Math.floor(s % 60), "s");
+  const h = Math.floor(m / 60);
+  if (h < 24) return join(h, "h", m % 60, "min");
+  return join(Math.floor(h / 24), "d", h % 24, "h");
+}
+
+function join(a: number, unitA: string, b: number, unitB: string): string {
+  return b ? `${a} ${unitA} ${b} ${unitB}` : `${a} ${unitA}`;
+}
+
+/** "just now", "12 s ago", "3 min ago", "in 2 h". */
+export function relative(at: number, now: number): string {
+  const d = now - at;
+  const span = Math.abs(d);
+  if (span < 5000) return "just now";
+  const s = Math.floor(span / 1000);
+  const text =
+    s < 60
+      ? `${s} s`
+      : s < 3600
+        ? `${Math.floor(s / 60)} min`
+        : s < 86400
+          ? `${Math.floor(s / 3600)} h`
+          : `${Math.floor(s / 86400)} d`;
+  return d >= 0 ? `${text} ago` : `in ${text}`;
+}
+
+export function dateTime(at: number): string {
+  return new Date(at).toLocaleString(undefined, {
+    year: "numeric",
+    month: "short",
+    day: "numeric",
+    hour: "2-digit",
+    minute: "2-digit",
+    second: "2-digit",
+  });
+}
+
+export function clockTime(at: number): string {
+  return new Date(at).toLocaleTimeString(undefined, {
+    hour: "2-digit",
+    minute: "2-digit",
+    second: "2-digit",
+  });
+}
+
+export const plural = (n: number, one: string, many = `${one}s`): string =>
+  `${n} ${n === 1 ? one : many}`;
+
+const verbs: Record<string, [string, string, string]> = {
+  "vm.create": ["Create", "Creating", "created"],
+  "vm.start": ["Start", "Starting", "started"],
+  "vm.stop": ["Stop", "Stopping", "stopped"],
+  "vm.migrate": ["Migrate", "Migrating", "migrated"],
+  "vm.delete": ["Delete", "Deleting", "deleted"],
+  "image.import": ["Import", "Importing", "imported"],
+  "image.delete": ["Delete image", "Deleting image", "deleted"],
+};
+
+/** "vm.migrate" -> "Migrate". */
+export const jobVerb = (kind: string): string => verbs[kind]?.[0] ?? kind;
+/** "vm.migrate" -> "Migrating". */
+export const jobDoing = (kind: string): string => verbs[kind]?.[1] ?? kind;
+/** "vm.migrate" -> "migrated". */
+export const jobDone = (kind: string): string => verbs[kind]?.[2] ?? `${kind} done`;
+
+const stepTitles: Record<string, string> = {
+  allow: "Allow the node to write",
+  announce: "Announce the new place",
+  check: "Check both nodes",
+  finish: "Take over at the destination",
+  network: "Prepare the network",
+  prepare: "Prepare the destination",
+  remove: "Remove the data",
+  start: "Start the guest",
+  stop: "Stop the guest",
+  transfer: "Transfer memory and disks",
+  unplug: "Unplug from the network",
+  volumes: "Make the volumes",
+};
+
+/** A step of a job as a title. */
+export const stepTitle = (name: string): string => stepTitles[name] ?? words(name);
+
+/** "prepare_destination" -> "Prepare destination". */
+export function words(name: string): string {
+  const s = name.replace(/[_.-]+/g, " ").trim();
+  return s.charAt(0).toUpperCase() + s.slice(1);
+}
