@@ -1,0 +1,206 @@
+// Images, networks, nodes and the "Go to…" box.
+import { createHash, randomBytes } from "node:crypto";
+import { api, goTo, logIn, open, until } from "../lib/browser.mjs";
+import { PASSWORD } from "../lib/fake_console.mjs";
+import { row } from "../lib/steps.mjs";
+import { assert, equal } from "../lib/tap.mjs";
+
+const cell = (page, name) => page.locator("tbody tr").filter({ has: page.locator(".name", { hasText: new RegExp(`^${name}$`) }) });
+
+export async function restCases({ tap, page, url }) {
+  const content = randomBytes(3 * 1024 * 1024);
+
+  await tap.test("an image is uploaded whole, with its digest", async () => {
+    await goTo(page, "images");
+    await page.getByRole("button", { name: "Upload an image" }).first().click();
+    const dialog = page.getByRole("dialog");
+    await dialog.locator("input[type=file]").setInputFiles({ name: "My Disk.raw", mimeType: "application/octet-stream", buffer: content });
+    equal(await dialog.getByLabel("Name").inputValue(), "my-disk", "name made from the file's");
+    await dialog.getByRole("button", { name: "Upload", exact: true }).click();
+    await dialog.waitFor({ state: "hidden" });
+    await cell(page, "my-disk").getByText("Active").waitFor();
+    const image = (await api(page, "/images/my-disk")).body;
+    equal(image.size, content.length, "size");
+    equal(image.sha256, createHash("sha256").update(content).digest("hex"), "digest");
+    equal(await page.locator(".upload").count(), 0, "uploads still shown");
+  });
+
+  await tap.test("an upload without a file asks for one", async () => {
+    await page.getByRole("button", { name: "Upload an image" }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByLabel("Name").fill("nothing");
+    await dialog.getByRole("button", { name: "Upload", exact: true }).click();
+    await dialog.getByText("Choose the file to upload.").waitFor();
+    await page.keyboard.press("Escape");
+  });
+
+  await tap.test("an upload shows its progress, and cancelling it leaves no image behind", async () => {
+    // Slowed down, so that there is something to see and to cancel.
+    const cdp = await page.context().newCDPSession(page);
+    await cdp.send("Network.enable");
+    await cdp.send("Network.emulateNetworkConditions", { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: 300 * 1024 });
+    try {
+      await page.getByRole("button", { name: "Upload an image" }).click();
+      const dialog = page.getByRole("dialog");
+      await dialog.locator("input[type=file]").setInputFiles({ name: "slow.raw", mimeType: "application/octet-stream", buffer: content });
+      await dialog.getByRole("button", { name: "Upload", exact: true }).click();
+      const bar = page.getByRole("progressbar", { name: "Upload of slow" });
+      await bar.waitFor();
+      await until("progress", async () => Number(await bar.getAttribute("aria-valuenow").catch(() => 0)) > 0);
+      await page.locator(".upload").getByRole("button", { name: "Cancel" }).click();
+      await page.locator(".upload").waitFor({ state: "detached" });
+    } finally {
+      await cdp.send("Network.emulateNetworkConditions", { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: -1 });
+      await cdp.detach();
+    }
+    await until("the image is gone", async () => (await api(page, "/images/slow")).status === 404);
+    equal(await cell(page, "slow").count(), 0, "rows");
+  });
+
+  await tap.test("an image in use is not deleted, and the page says why", async () => {
+    await cell(page, "demo").getByRole("button", { name: "Delete demo" }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByRole("button", { name: "Delete demo" }).click();
+    await dialog.getByRole("alert").waitFor();
+    await page.keyboard.press("Escape");
+    equal((await api(page, "/images/demo")).status, 200, "status of the image");
+  });
+
+  await tap.test("an image is deleted", async () => {
+    await cell(page, "my-disk").getByRole("button", { name: "Delete my-disk" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Delete my-disk" }).click();
+    await cell(page, "my-disk").waitFor({ state: "detached" });
+    equal((await api(page, "/images/my-disk")).status, 404, "status of the image");
+  });
+
+  await tap.test("a network is created with checked addresses, and deleted", async () => {
+    await goTo(page, "networks");
+    await page.getByRole("button", { name: "Create a network" }).first().click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByLabel("Name", { exact: true }).fill("lab");
+    await dialog.getByLabel("Addresses").fill("10.7.0.5/24");
+    await dialog.getByRole("button", { name: "Create", exact: true }).click();
+    await dialog.getByText("The network of /24 here is 10.7.0.0.").waitFor();
+    await dialog.getByLabel("Addresses").fill("10.7.0.0/24");
+    await dialog.getByText("Room for 254 addresses.").waitFor();
+    await dialog.getByRole("button", { name: "Create", exact: true }).click();
+    await dialog.waitFor({ state: "hidden" });
+    await cell(page, "lab").getByText("10.7.0.0/24").waitFor();
+    await cell(page, "lab").getByRole("button", { name: "Delete lab" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Delete lab" }).click();
+    await cell(page, "lab").waitFor({ state: "detached" });
+  });
+
+  await tap.test("a network in use is not deleted, and the page says why", async () => {
+    await cell(page, "tenant").getByRole("button", { name: "Delete tenant" }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByRole("button", { name: "Delete tenant" }).click();
+    await dialog.getByRole("alert").waitFor();
+    await page.keyboard.press("Escape");
+    await dialog.waitFor({ state: "hidden" });
+  });
+
+  await tap.test("nodes show their state, memory, boot and programs", async () => {
+    await goTo(page, "nodes");
+    const { body } = await api(page, "/nodes");
+    for (const n of body.nodes) {
+      const card = page.getByRole("article", { name: `Node ${n.name}` });
+      await card.getByText(n.address).waitFor();
+      await card.getByRole("progressbar", { name: `Memory of ${n.name}` }).waitFor();
+      for (const program of Object.keys(n.programs)) await card.getByText(program).waitFor();
+    }
+  });
+
+  await tap.test("Add a node gives the user-data text, its size and a copy", async () => {
+    await page.getByRole("button", { name: "Add a node" }).first().click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByLabel("Region").fill("eu-central");
+    await dialog.getByLabel("Provider").fill("gce");
+    await dialog.getByRole("radio", { name: "Any number of nodes" }).check();
+    await dialog.getByRole("button", { name: "Make the user-data" }).click();
+    const text = await page.getByRole("dialog").getByLabel("User-data").inputValue();
+    assert(text.startsWith("#cloud-config"), `it begins '${text.slice(0, 40)}'`);
+    assert(text.includes("region: eu-central") && /sct1\./.test(text), "region and token");
+    const hint = await page.getByRole("dialog").locator(".field-hint").textContent();
+    assert(/^\d+(\.\d+)? (B|KiB);/.test(hint), `the size: '${hint}'`);
+    await page.getByRole("button", { name: "Copy the user-data" }).click();
+    await page.getByText("Copied").waitFor();
+    equal(await page.evaluate(() => navigator.clipboard.readText()), text, "the clipboard");
+    await page.getByRole("button", { name: "Done" }).click();
+    const tokens = (await api(page, "/tokens")).body.tokens;
+    equal(tokens.length, 1, "tokens");
+    await page.getByText("eu-central · gce").waitFor();
+  });
+
+  await tap.test("a join token is revoked", async () => {
+    await page.getByRole("button", { name: /^Revoke token/ }).click();
+    await page.getByRole("heading", { name: "Join tokens" }).waitFor({ state: "detached" });
+    equal((await api(page, "/tokens")).body.tokens.length, 0, "tokens");
+  });
+
+  await tap.test("jobs are filtered and searched", async () => {
+    await goTo(page, "jobs");
+    await page.getByRole("radio", { name: "Failed" }).check();
+    await row(page, "Create fail-1").waitFor();
+    equal(await page.locator("tbody tr").count(), 1, "failed jobs");
+    await page.getByRole("radio", { name: "All" }).check();
+    await page.getByRole("searchbox").fill("migrate web-1");
+    equal(await page.locator("tbody tr").count(), 1, "found jobs");
+  });
+
+  await tap.test("an admin adds a user, who logs in, and deletes it", async () => {
+    await goTo(page, "account");
+    await page.getByRole("button", { name: "Add a user" }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByLabel("Name").fill("guest-1");
+    await dialog.getByLabel("Password").fill("short");
+    await dialog.getByRole("button", { name: "Add", exact: true }).click();
+    await dialog.locator(".field-error").waitFor();
+    await dialog.getByLabel("Password").fill("long enough 1");
+    await dialog.getByRole("button", { name: "Add", exact: true }).click();
+    await dialog.waitFor({ state: "hidden" });
+    const other = await open();
+    try {
+      await logIn(other.page, url, "guest-1", "long enough 1");
+    } finally {
+      await other.close();
+    }
+    await page.getByRole("button", { name: "Delete guest-1" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Delete guest-1" }).click();
+    await page.getByRole("dialog").waitFor({ state: "hidden" });
+    await page.getByRole("button", { name: "Delete guest-1" }).waitFor({ state: "detached" });
+  });
+
+  await tap.test("a user changes the password, and a wrong present one is refused in words", async () => {
+    const other = await open();
+    try {
+      const p = other.page;
+      await logIn(p, url, "viewer", PASSWORD);
+      await goTo(p, "account");
+      await p.getByRole("button", { name: "Change the password" }).click();
+      const dialog = p.getByRole("dialog");
+      const fill = async (old) => {
+        await dialog.getByLabel("Present password").fill(old);
+        await dialog.getByLabel("New password", { exact: true }).fill("another one 2");
+        await dialog.getByLabel("New password again").fill("another one 2");
+        await dialog.getByRole("button", { name: "Change", exact: true }).click();
+      };
+      await fill("not this");
+      await dialog.getByRole("alert").waitFor();
+      await fill(PASSWORD);
+      await dialog.waitFor({ state: "hidden" });
+      await p.getByRole("button", { name: "Log out" }).click();
+      await logIn(p, url, "viewer", "another one 2");
+    } finally {
+      await other.close();
+    }
+  });
+
+  await tap.test("Ctrl+K goes anywhere by a few letters", async () => {
+    await page.keyboard.press("Control+k");
+    await page.keyboard.type("hello");
+    await page.getByRole("option", { name: /^hello VM/ }).waitFor();
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { level: 1, name: /^hello/ }).waitFor();
+  });
+}

@@ -1,0 +1,930 @@
+/* world - a whole cluster around one controller, in one process, on a fake
+ * clock: nodes that keep (exactly) the promises of docs/protocols/rpc.md, links
+ * that break, a controller that dies at any commit and comes back.
+ *
+ * Messages take WORLD_DELAY ms each way; a lost connection loses what is on its
+ * way.  After every event world_check asserts that no VM runs in two places.
+ * A test draws its story:  world_cut(w, 1, 2); world_run(w, 5000); ... */
+#ifndef TEST_CONTROLLER_WORLD_H
+#define TEST_CONTROLLER_WORLD_H
+
+#include "common/store_class.h"
+#include "controller/authority.h"
+#include "controller/jobs.h"
+#include "controller/migrate_decide.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+
+enum {
+    WORLD_NODES = 3,
+    WORLD_STEP = 50,
+    WORLD_DELAY = 50,
+    WORLD_VMS = 8,
+    WORLD_MIGS = 16,
+    WORLD_EVENTS = 512,
+};
+
+struct wvm {
+    char id[OBJ_ID];
+    uint32_t epoch;
+    bool running;
+};
+struct wmig {
+    char id[OBJ_ID], vm[OBJ_ID];
+    enum migrate_side side;
+    uint32_t epoch;   /* The next one. */
+    uint16_t other;   /* nid of the other side. */
+    unsigned age;     /* Steps in this state. */
+    bool out;         /* This is the source's record. */
+    void *call;       /* Who waits for vm.migrate_out; or NULL. */
+    unsigned connect; /* The connection it came by. */
+};
+struct wnode {
+    uint16_t nid;
+    char id[OBJ_ID];
+    bool alive;
+    bool linked;      /* To the controller. */
+    unsigned connect; /* Counts connections; the present one. */
+    bool connected;
+    uint64_t hello_at, heartbeat_at;
+    struct wvm vms[WORLD_VMS];
+    size_t n_vms;
+    struct wmig migs[WORLD_MIGS];
+    size_t n_migs;
+    uint64_t memory_mib;
+    int fail_start; /* The next vm.start ends with this. */
+    char volumes_deleted[8][OBJ_ID];
+    size_t n_deleted;
+};
+struct wevent {
+    uint64_t due;
+    bool answer;
+    uint16_t nid;
+    enum ctl_program program;
+    unsigned connect;
+    char method[64];
+    cJSON *json; /* Params, or the result. */
+    struct sc_err err;
+    rpc_done_fn *done;
+    void *arg;
+};
+struct world {
+    uint64_t now;
+    struct store *mem; /* Survives the controller. */
+    struct ctl *ctl;   /* NULL: dead. */
+    bool crashed, broken;
+    unsigned n_commits, crash_at; /* Dies after that many; 0: never. */
+    uint64_t restart_at;
+    struct wnode nodes[WORLD_NODES + 1]; /* By nid, from 1. */
+    bool cut[WORLD_NODES + 1][WORLD_NODES + 1];
+    bool network; /* sc-network is there. */
+    struct wevent events[WORLD_EVENTS];
+    size_t n_events;
+    unsigned n_network_notes;
+    /* The last operation's outcome. */
+    bool op_done;
+    struct sc_err op_err;
+    cJSON *op_result;
+    uint64_t random;
+};
+
+/* --- a store that dies with the controller ----------------------------------
+ */
+
+struct wstore {
+    struct store up;
+    struct world *w;
+};
+struct wtxn {
+    struct store_txn up;
+    struct store_txn *inner;
+};
+
+static inline void wstore_close(struct store *s)
+{
+    store_fini(s);
+    free(s);
+}
+
+static inline int wstore_begin(struct store *s, bool write,
+                               struct store_txn **ret, struct sc_err *err)
+{
+    struct world *w = ((struct wstore *)s)->w;
+    struct store_txn *inner;
+    if (w->crashed)
+        return sc_fail(err, -EIO, "crashed");
+    int r = store_begin(w->mem, write, &inner, err);
+    if (r < 0)
+        return r;
+    struct wtxn *t = calloc(1, sizeof *t);
+    *t = (struct wtxn){ { s, write }, inner };
+    *ret = &t->up;
+    return 0;
+}
+
+static inline int wstore_commit(struct store_txn *up, struct sc_err *err)
+{
+    SC_AUTO(free) struct wtxn *t = (struct wtxn *)up;
+    struct world *w = ((struct wstore *)up->store)->w;
+    int r = store_commit(t->inner, err);
+    if (r == 0 && ++w->n_commits == w->crash_at)
+        w->crashed = true; /* It is durable; nobody hears of it. */
+    return w->crashed ? sc_fail(err, -EIO, "crashed") : r;
+}
+
+static inline void wstore_abort(struct store_txn *up)
+{
+    store_abort(((struct wtxn *)up)->inner);
+    free(up);
+}
+
+static inline int wstore_get(struct store_txn *up, size_t table,
+                             struct store_slice key, struct store_slice *ret)
+{
+    return store_get(((struct wtxn *)up)->inner, up->store->tables[table], key,
+                     ret);
+}
+
+static inline int wstore_put(struct store_txn *up, size_t table,
+                             struct store_slice key, struct store_slice value,
+                             struct sc_err *err)
+{
+    return store_put(((struct wtxn *)up)->inner, up->store->tables[table], key,
+                     value, err);
+}
+
+static inline int wstore_del(struct store_txn *up, size_t table,
+                             struct store_slice key, struct sc_err *err)
+{
+    return store_del(((struct wtxn *)up)->inner, up->store->tables[table], key,
+                     err);
+}
+
+static inline int wstore_each(struct store_txn *up, size_t table,
+                              struct store_slice prefix, store_each_fn *fn,
+                              void *arg)
+{
+    return store_each(((struct wtxn *)up)->inner, up->store->tables[table],
+                      prefix, fn, arg);
+}
+
+static const struct store_class wstore_class = {
+    .name = "world",
+    .close = wstore_close,
+    .begin = wstore_begin,
+    .commit = wstore_commit,
+    .abort = wstore_abort,
+    .get = wstore_get,
+    .put = wstore_put,
+    .del = wstore_del,
+    .each = wstore_each,
+};
+
+/* --- messages ----------------------------------------------------------------
+ */
+
+static inline void world_post(struct world *w, struct wevent e)
+{
+    cr_assert_lt(w->n_events, (size_t)WORLD_EVENTS, "too many events");
+    e.due = w->now + WORLD_DELAY;
+    w->events[w->n_events++] = e;
+}
+
+static inline void world_answer(struct world *w, const struct wevent *call,
+                                cJSON *result, int code, const char *text)
+{
+    struct wevent e = *call;
+    e.answer = true;
+    e.json = code ? NULL : result ? result : cJSON_CreateObject();
+    if (code)
+        cJSON_Delete(result);
+    e.err = (struct sc_err){ .code = code };
+    snprintf(e.err.text, sizeof e.err.text, "%s", code ? text : "");
+    world_post(w, e);
+}
+
+static inline uint64_t wenv_now(void *ctx)
+{
+    return ((struct world *)ctx)->now;
+}
+
+static inline bool world_connected(struct world *w, uint16_t nid,
+                                   enum ctl_program program)
+{
+    if (program == PROGRAM_NETWORK)
+        return w->network && w->ctl && w->ctl->network_connected;
+    return w->nodes[nid].connected;
+}
+
+static inline void wenv_call(void *ctx, uint16_t nid, enum ctl_program program,
+                             const char *method, cJSON *params,
+                             uint64_t timeout_ms, rpc_done_fn *done, void *arg)
+{
+    struct world *w = ctx;
+    struct wevent e = {
+        .nid = nid, .program = program, .json = params, .done = done, .arg = arg
+    };
+    (void)timeout_ms;
+    snprintf(e.method, sizeof e.method, "%s", method);
+    e.connect = w->nodes[nid].connect;
+    if (w->crashed) { /* The dead send nothing. */
+        e.answer = true;
+        cJSON_Delete(params);
+        e.json = NULL;
+        e.err.code = -ECONNRESET;
+        world_post(w, e);
+    } else if (!world_connected(w, nid, program)) {
+        cJSON_Delete(params);
+        world_answer(w, &e, NULL, -ENOTCONN, "not connected");
+    } else {
+        world_post(w, e);
+    }
+}
+
+static inline void wenv_notify(void *ctx, uint16_t nid,
+                               enum ctl_program program, const char *method,
+                               cJSON *params)
+{
+    struct world *w = ctx;
+    (void)nid;
+    (void)method;
+    w->n_network_notes += program == PROGRAM_NETWORK;
+    cJSON_Delete(params);
+}
+
+static inline void wenv_changed(void *ctx, const char *kind, const char *id,
+                                const cJSON *object)
+{
+    (void)ctx;
+    (void)object;
+    cr_assert(kind && id);
+}
+
+static inline void wenv_broken(void *ctx, const struct sc_err *err)
+{
+    struct world *w = ctx;
+    (void)err;
+    w->broken = true;
+}
+
+/* --- the nodes
+ * ------------------------------------------------------------------ */
+
+static inline struct wvm *wnode_vm(struct wnode *n, const char *id)
+{
+    for (size_t i = 0; i < n->n_vms; i++) {
+        if (!strcmp(n->vms[i].id, id))
+            return &n->vms[i];
+    }
+    return NULL;
+}
+
+static inline void wnode_run(struct wnode *n, const char *id, uint32_t epoch)
+{
+    struct wvm *v = wnode_vm(n, id);
+    if (!v) {
+        cr_assert_lt(n->n_vms, (size_t)WORLD_VMS);
+        v = &n->vms[n->n_vms++];
+        OBJ_SET(v->id, id);
+    }
+    v->epoch = epoch;
+    v->running = true;
+}
+
+static inline void wnode_forget(struct wnode *n, const char *id)
+{
+    struct wvm *v = wnode_vm(n, id);
+    if (v)
+        *v = n->vms[--n->n_vms];
+}
+
+static inline struct wmig *wnode_mig(struct wnode *n, const char *id, bool out)
+{
+    for (size_t i = 0; i < n->n_migs; i++) {
+        if (!strcmp(n->migs[i].id, id) && n->migs[i].out == out)
+            return &n->migs[i];
+    }
+    return NULL;
+}
+
+static inline struct wmig *wnode_mig_new(struct wnode *n, const char *id,
+                                         const char *vm, bool out)
+{
+    cr_assert_lt(n->n_migs, (size_t)WORLD_MIGS);
+    struct wmig *m = &n->migs[n->n_migs++];
+    *m = (struct wmig){ .out = out };
+    OBJ_SET(m->id, id);
+    OBJ_SET(m->vm, vm);
+    return m;
+}
+
+static inline void mig_to(struct wmig *m, enum migrate_side side)
+{
+    m->side = side;
+    m->age = 0;
+}
+
+static inline const char *wstr(const cJSON *j, const char *key)
+{
+    const char *s = cJSON_GetStringValue(cJSON_GetObjectItem(j, key));
+    return s ? s : "";
+}
+
+static inline uint32_t wnum(const cJSON *j, const char *key)
+{
+    const cJSON *n = cJSON_GetObjectItem(j, key);
+    return cJSON_IsNumber(n) ? (uint32_t)n->valuedouble : 0;
+}
+
+static inline cJSON *wstate(const char *state)
+{
+    cJSON *j = cJSON_CreateObject();
+    cJSON_AddStringToObject(j, "state", state);
+    return j;
+}
+
+static inline void src_done(struct world *w, struct wmig *m, int code,
+                            const char *text)
+{
+    SC_AUTO(free) struct wevent *call = SC_TAKE(m->call);
+    if (!call)
+        return;
+    cJSON *j = cJSON_CreateObject();
+    json_set_u64(j, "total_ms", 1234);
+    json_set_u64(j, "pause_ms", 56);
+    json_set_u64(j, "rounds", 3);
+    json_set_u64(j, "bytes_sent", 1000000);
+    json_set_u64(j, "bytes_wire", 500000);
+    world_answer(w, call, j, code, text);
+}
+
+static inline void dst_handle(struct world *w, struct wnode *n,
+                              struct wevent *e)
+{
+    const char *id = wstr(e->json, "migration_id");
+    struct wmig *m = wnode_mig(n, id, false);
+    if (!strcmp(e->method, "vm.prepare_in")) {
+        const cJSON *vm = cJSON_GetObjectItem(e->json, "vm");
+        if (m && m->side == SIDE_CANCELLED) {
+            world_answer(w, e, NULL, -ECANCELED, "was cancelled");
+            return;
+        }
+        if (!m)
+            m = wnode_mig_new(n, id, wstr(vm, "id"), false);
+        m->epoch = wnum(vm, "epoch");
+        m->other = (uint16_t)wnum(cJSON_GetObjectItem(e->json, "from"), "nid");
+        mig_to(m, SIDE_PREPARING);
+        cJSON *j = cJSON_CreateObject();
+        json_set_u64(j, "port", 7482);
+        cJSON_AddStringToObject(j, "ticket", "t");
+        world_answer(w, e, j, 0, NULL);
+    } else { /* vm.migrate_cancel */
+        if (!m)
+            m = wnode_mig_new(n, id, wstr(e->json, "vm_id"), false);
+        if (m->side != SIDE_RUNNING)
+            mig_to(m, SIDE_CANCELLED);
+        world_answer(w, e, wstate(migrate_side_name(m->side)), 0, NULL);
+    }
+}
+
+static inline void src_handle(struct world *w, struct wnode *n,
+                              struct wevent *e)
+{
+    const char *id = wstr(e->json, "migration_id");
+    const char *vm = wstr(e->json, "vm_id");
+    struct wmig *m = wnode_mig(n, id, true);
+    if (!strcmp(e->method, "vm.migrate_out")) {
+        struct wvm *v = wnode_vm(n, vm);
+        if (!v || !v->running) {
+            world_answer(w, e, NULL, -ENOENT, "does not run here");
+            return;
+        }
+        if (m) {
+            world_answer(w, e, NULL, -EALREADY, "is under way");
+            return;
+        }
+        m = wnode_mig_new(n, id, vm, true);
+        m->epoch = wnum(e->json, "epoch");
+        m->other = (uint16_t)wnum(cJSON_GetObjectItem(e->json, "to"), "nid");
+        mig_to(m, SIDE_SENDING);
+        struct wevent *call = malloc(sizeof *call);
+        *call = *e;
+        m->call = call;
+    } else { /* vm.migrate_resolve */
+        bool resume = !strcmp(wstr(e->json, "outcome"), "resume");
+        struct wvm *v = wnode_vm(n, vm);
+        if (m && m->side == SIDE_UNCERTAIN && resume) {
+            mig_to(m, SIDE_RESUMED);
+            if (v)
+                v->running = true;
+        } else if (m && !resume) {
+            mig_to(m, SIDE_RELEASED);
+            wnode_forget(n, vm);
+        }
+        world_answer(w, e, NULL, m ? 0 : -ENOENT, "no such migration");
+    }
+}
+
+static inline void query_handle(struct world *w, struct wnode *n,
+                                struct wevent *e)
+{
+    const char *id = wstr(e->json, "migration_id");
+    struct wmig *out = wnode_mig(n, id, true), *in = wnode_mig(n, id, false);
+    struct wmig *m = out ? out : in;
+    world_answer(w, e, wstate(m ? migrate_side_name(m->side) : "unknown"), 0,
+                 NULL);
+}
+
+static inline void vm_handle(struct world *w, struct wnode *n, struct wevent *e)
+{
+    if (!strcmp(e->method, "vm.start")) {
+        const cJSON *vm = cJSON_GetObjectItem(e->json, "vm");
+        int fail = n->fail_start;
+        n->fail_start = 0;
+        if (fail) {
+            world_answer(w, e, NULL, fail, "the kernel does not boot");
+            return;
+        }
+        const struct wvm *here = wnode_vm(n, wstr(vm, "id"));
+        if (here && here->epoch != wnum(vm, "epoch")) {
+            world_answer(w, e, NULL, -EEXIST, "is here already");
+            return;
+        }
+        wnode_run(n, wstr(vm, "id"), wnum(vm, "epoch"));
+    } else { /* vm.stop */
+        struct wvm *v = wnode_vm(n, wstr(e->json, "vm_id"));
+        if (v && v->epoch == wnum(e->json, "epoch"))
+            wnode_forget(n, v->id);
+    }
+    world_answer(w, e, NULL, 0, NULL);
+}
+
+static inline void world_request(struct world *w, struct wevent *e)
+{
+    struct wnode *n = &w->nodes[e->nid];
+    if (e->program == PROGRAM_NETWORK) {
+        world_answer(w, e, NULL, 0, NULL);
+    } else if (!n->alive || !n->connected || e->connect != n->connect) {
+        world_answer(w, e, NULL, -ECONNRESET, "connection lost");
+    } else if (e->program == PROGRAM_STORAGE) {
+        if (!strcmp(e->method, "volume.delete") && n->n_deleted < 8)
+            OBJ_SET(n->volumes_deleted[n->n_deleted++],
+                    wstr(e->json, "volume_id"));
+        world_answer(w, e, NULL, 0, NULL);
+    } else if (!strcmp(e->method, "vm.migrate_query")) {
+        query_handle(w, n, e);
+    } else if (!strcmp(e->method, "vm.prepare_in") ||
+               !strcmp(e->method, "vm.migrate_cancel")) {
+        dst_handle(w, n, e);
+    } else if (!strcmp(e->method, "vm.migrate_out") ||
+               !strcmp(e->method, "vm.migrate_resolve")) {
+        src_handle(w, n, e);
+    } else {
+        vm_handle(w, n, e);
+    }
+}
+
+static inline bool linked(struct world *w, uint16_t a, uint16_t b)
+{
+    return w->nodes[a].alive && w->nodes[b].alive && !w->cut[a][b];
+}
+
+/* The transfer, as sc-node does it: pre-copy, stop, COMMIT, RUNNING. */
+enum { PRECOPY_STEPS = 20, STOPPED_STEPS = 2, COMMIT_STEPS = 2 };
+
+static inline void src_step(struct world *w, struct wnode *n, struct wmig *m)
+{
+    struct wnode *dst = &w->nodes[m->other];
+    struct wmig *in = wnode_mig(dst, m->id, false);
+    struct wvm *v = wnode_vm(n, m->vm);
+    bool link = linked(w, n->nid, m->other);
+    m->age++;
+    if (m->side == SIDE_SENDING) {
+        bool listens = link && in &&
+                       (in->side == SIDE_PREPARING ||
+                        in->side == SIDE_RECEIVING || in->side == SIDE_READY);
+        if (!listens) {
+            mig_to(m, SIDE_RESUMED);
+            if (v)
+                v->running = true;
+            src_done(w, m, -ECONNRESET, "the link to the destination broke");
+            return;
+        }
+        if (m->age == 1)
+            mig_to(in, SIDE_RECEIVING);
+        if (m->age == PRECOPY_STEPS && v)
+            v->running = false;
+        if (m->age == PRECOPY_STEPS + STOPPED_STEPS) {
+            mig_to(in, SIDE_READY);
+            mig_to(m, SIDE_UNCERTAIN); /* "Given away", then COMMIT. */
+        }
+    } else if (m->side == SIDE_UNCERTAIN) {
+        if (m->age == COMMIT_STEPS && link && in && in->side == SIDE_READY) {
+            mig_to(in, SIDE_RUNNING);
+            wnode_run(dst, m->vm, m->epoch);
+        } else if (m->age > COMMIT_STEPS && link && in &&
+                   in->side == SIDE_RUNNING) {
+            mig_to(m, SIDE_RELEASED);
+            wnode_forget(n, m->vm);
+            src_done(w, m, 0, NULL);
+        } else if (m->age >= COMMIT_STEPS) {
+            src_done(w, m, -ETIMEDOUT, "the destination does not answer");
+        }
+    }
+}
+
+static inline void world_heartbeat(struct world *w, struct wnode *n)
+{
+    cJSON *p = cJSON_CreateObject();
+    uint64_t used = 0;
+    cJSON *vms = cJSON_AddArrayToObject(p, "vms");
+    for (size_t i = 0; i < n->n_vms; i++) {
+        cJSON *v = cJSON_CreateObject();
+        cJSON_AddStringToObject(v, "vm_id", n->vms[i].id);
+        json_set_u64(v, "epoch", n->vms[i].epoch);
+        cJSON_AddStringToObject(v, "state",
+                                n->vms[i].running ? "running" : "migrating");
+        cJSON_AddItemToArray(vms, v);
+        const struct vm *known = ctl_vm_find(w->ctl, n->vms[i].id);
+        used += known ? known->memory_mib : 0;
+    }
+    json_set_u64(p, "memory_free_mib",
+                 n->memory_mib > used ? n->memory_mib - used : 0);
+    cJSON_AddNumberToObject(p, "load", 0.5);
+    cJSON *rtt = cJSON_AddArrayToObject(p, "rtt");
+    for (uint16_t i = 1; i <= WORLD_NODES; i++) {
+        if (i == n->nid || !linked(w, n->nid, i))
+            continue;
+        cJSON *o = cJSON_CreateObject();
+        json_set_u64(o, "nid", i);
+        cJSON_AddNumberToObject(o, "rtt_ms", 10.0 * (n->nid + i));
+        cJSON_AddItemToArray(rtt, o);
+    }
+    ctl_heartbeat(w->ctl, n->nid, p);
+    cJSON_Delete(p);
+}
+
+static inline void world_disconnect(struct world *w, struct wnode *n)
+{
+    if (!n->connected)
+        return;
+    n->connected = false;
+    n->connect++;
+    n->hello_at = w->now + 300;
+    for (size_t i = 0; i < n->n_migs; i++) {
+        struct wevent *call = n->migs[i].call;
+        if (call) /* Its answer finds no connection: the caller hears so. */
+            src_done(w, &n->migs[i], -ECONNRESET, "connection lost");
+    }
+    for (size_t i = 0; i < w->n_events; i++) {
+        struct wevent *e = &w->events[i];
+        if (e->nid == n->nid && e->program != PROGRAM_NETWORK && e->answer) {
+            cJSON_Delete(SC_TAKE(e->json));
+            e->err.code = -ECONNRESET;
+            snprintf(e->err.text, sizeof e->err.text, "connection lost");
+        }
+    }
+    if (w->ctl && !w->crashed) {
+        ctl_gone(w->ctl, n->nid, PROGRAM_NODE);
+        ctl_gone(w->ctl, n->nid, PROGRAM_STORAGE);
+    }
+}
+
+static inline void world_hello(struct world *w, struct wnode *n)
+{
+    SC_AUTO(cjson_free) cJSON *p = cJSON_CreateObject();
+    cJSON_AddStringToObject(p, "hypervisor", "fake");
+    json_set_u64(p, "cpus", 2);
+    json_set_u64(p, "memory_mib", n->memory_mib);
+    json_set_u64(p, "memory_free_mib", n->memory_mib);
+    for (int i = PROGRAM_NODE; i <= PROGRAM_STORAGE; i++) {
+        uint16_t nid;
+        cJSON *answer = NULL;
+        struct sc_err err;
+        if (ctl_hello(w->ctl, (enum ctl_program)i, n->id, p, &nid, &answer,
+                      &err) < 0)
+            return;
+        cJSON_Delete(answer);
+        n->connected = true;
+        ctl_welcome(w->ctl, nid, (enum ctl_program)i);
+    }
+    n->heartbeat_at = w->now;
+}
+
+/* --- the controller's life
+ * ----------------------------------------------------------- */
+
+static inline void world_start(struct world *w)
+{
+    struct sc_err err;
+    struct wstore *s = calloc(1, sizeof *s);
+    const struct ctl_env env = { .ctx = w,
+                                 .now = wenv_now,
+                                 .call = wenv_call,
+                                 .notify = wenv_notify,
+                                 .changed = wenv_changed,
+                                 .broken = wenv_broken };
+    const struct ctl_options o = { .host = "ctl", .port = 7443, .own_nid = 1 };
+    cr_assert_eq(store_init(&s->up, &wstore_class, ctl_tables, &err), 0);
+    s->w = w;
+    w->crashed = w->broken = false;
+    w->crash_at = 0;
+    w->restart_at = 0;
+    cr_assert_eq(ctl_new(&s->up, &env, &o, &w->ctl, &err), 0, "%s", err.text);
+    for (uint16_t i = 1; i <= WORLD_NODES; i++)
+        w->nodes[i].hello_at = w->now + 100 * i;
+}
+
+/* As kill -9: nothing more is sent, stored or heard. */
+static inline void world_kill_controller(struct world *w)
+{
+    w->crashed = true;
+    w->ctl->stopping = true;
+    for (uint16_t i = 1; i <= WORLD_NODES; i++)
+        world_disconnect(w, &w->nodes[i]);
+    for (size_t i = 0; i < w->n_events; i++) {
+        struct wevent *e = &w->events[i];
+        struct sc_err err;
+        sc_fail(&err, -ECONNRESET, "dead");
+        if (e->done)
+            e->done(e->arg, NULL, &err); /* Frees; does nothing else. */
+        cJSON_Delete(e->json);
+    }
+    w->n_events = 0;
+    ctl_free(SC_TAKE(w->ctl));
+    w->restart_at = w->now + 1000;
+}
+
+static inline void world_check(struct world *w)
+{
+    for (uint16_t a = 1; a <= WORLD_NODES; a++) {
+        for (size_t i = 0; i < w->nodes[a].n_vms; i++) {
+            const struct wvm *v = &w->nodes[a].vms[i];
+            for (uint16_t b = (uint16_t)(a + 1); v->running && b <= WORLD_NODES;
+                 b++) {
+                const struct wvm *other = wnode_vm(&w->nodes[b], v->id);
+                cr_assert(!other || !other->running || !w->nodes[b].alive ||
+                              !w->nodes[a].alive,
+                          "vm %s runs at %u and at %u", v->id, a, b);
+            }
+        }
+    }
+}
+
+static inline void world_step(struct world *w)
+{
+    w->now += WORLD_STEP;
+    if (!w->ctl && w->restart_at && w->now >= w->restart_at)
+        world_start(w);
+    for (size_t i = 0; i < w->n_events;) {
+        if (w->events[i].due > w->now) {
+            i++;
+            continue;
+        }
+        struct wevent e = w->events[i];
+        memmove(&w->events[i], &w->events[i + 1],
+                (w->n_events - i - 1) * sizeof e);
+        w->n_events--;
+        if (!e.answer)
+            world_request(w, &e);
+        else if (!w->crashed)
+            e.done(e.arg, e.json, &e.err);
+        else if (w->ctl) { /* Only frees. */
+            w->ctl->stopping = true;
+            e.done(e.arg, NULL, &e.err);
+        }
+        cJSON_Delete(e.json);
+        world_check(w);
+        i = 0;
+    }
+    for (uint16_t i = 1; i <= WORLD_NODES; i++) {
+        struct wnode *n = &w->nodes[i];
+        for (size_t m = 0; n->alive && m < n->n_migs; m++) {
+            if (n->migs[m].out)
+                src_step(w, n, &n->migs[m]);
+            world_check(w);
+        }
+        if (!w->ctl || w->crashed)
+            continue;
+        if (!n->connected && n->alive && n->linked && w->now >= n->hello_at)
+            world_hello(w, n);
+        if (n->connected && w->now >= n->heartbeat_at) {
+            world_heartbeat(w, n);
+            n->heartbeat_at = w->now + 2000;
+        }
+    }
+    if (w->ctl && !w->crashed)
+        w->ctl->network_connected = w->network;
+    if (w->ctl && !w->crashed && w->now % 200 == 0)
+        ctl_run(w->ctl);
+    if (w->crashed && w->ctl)
+        world_kill_controller(w);
+}
+
+static inline void world_run(struct world *w, uint64_t ms)
+{
+    for (uint64_t end = w->now + ms; w->now < end;)
+        world_step(w);
+}
+
+static inline void world_op_done(void *arg, int status, const cJSON *result,
+                                 const struct sc_err *err)
+{
+    struct world *w = arg;
+    (void)status;
+    w->op_done = true;
+    w->op_err = (struct sc_err){ 0 };
+    cJSON_Delete(SC_TAKE(w->op_result));
+    if (err && err->code)
+        w->op_err = *err;
+    else
+        w->op_result = cJSON_Duplicate(result, true);
+}
+
+/* Runs 'op' as an admin with JSON text 'params', printf-like; -errno. */
+static inline int SC_PRINTF(3, 4)
+    world_op(struct world *w, const char *op, const char *fmt, ...)
+{
+    char text[4096];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    SC_AUTO(cjson_free) cJSON *p = cJSON_Parse(text);
+    cr_assert(p, "bad params: %s", text);
+    const struct api_caller who = { "test", API_ROLE_ADMIN };
+    w->op_done = false;
+    ctl_op(w->ctl, op, &who, p, world_op_done, w);
+    for (int i = 0; !w->op_done && i < 10000; i++)
+        world_step(w);
+    cr_assert(w->op_done, "%s was never answered", op);
+    return w->op_err.code;
+}
+
+/* --- building
+ * ------------------------------------------------------------------------- */
+
+static inline void world_free(struct world *w)
+{
+    if (w->ctl) {
+        world_kill_controller(w);
+    }
+    for (uint16_t i = 1; i <= WORLD_NODES; i++) {
+        for (size_t m = 0; m < w->nodes[i].n_migs; m++)
+            free(w->nodes[i].migs[m].call);
+    }
+    cJSON_Delete(w->op_result);
+    store_close(w->mem);
+    free(w);
+}
+SC_CLEANUP(struct world, world_free)
+
+/* Three nodes, n1 and n2 in us, n3 in jp; a network "net"; an active image
+ * "img". */
+static inline struct world *world_new(void)
+{
+    struct world *w = calloc(1, sizeof *w);
+    struct sc_err err;
+    w->now = 1700000000000;
+    w->network = true;
+    w->random = 88172645463325252u;
+    cr_assert_eq(store_mem_open(ctl_tables, &w->mem, &err), 0);
+    world_start(w);
+    for (uint16_t i = 1; i <= WORLD_NODES; i++) {
+        struct wnode *n = &w->nodes[i];
+        struct node node = { .nid = i, .state = NODE_JOINING };
+        n->nid = i;
+        n->alive = n->linked = true;
+        n->memory_mib = 1024;
+        sc_uuid_new(n->id);
+        OBJ_SET(node.id, n->id);
+        snprintf(node.name, sizeof node.name, "n%u", i);
+        OBJ_SET(node.region, i == 3 ? "jp" : "us");
+        OBJ_SET(node.provider, "test");
+        snprintf(node.address, sizeof node.address, "10.0.0.%u", i);
+        cr_assert_eq(ctl_node_own(w->ctl, &node, &err), 0);
+    }
+    world_run(w, 1000);
+    cr_assert_eq(world_op(w, "network.create",
+                          "{\"name\":\"net\",\"cidr\":\"10.1.0.0/24\"}"),
+                 0, "%s", w->op_err.text);
+    cr_assert_eq(
+        world_op(w, "image.create", "{\"name\":\"img\",\"size\":1048576}"), 0);
+    cr_assert_eq(world_op(w, "image.upload_begin", "{\"id\":\"img\"}"), 0);
+    cr_assert_eq(
+        world_op(w, "image.upload",
+                 "{\"id\":\"img\",\"path\":\"/nowhere/x\",\"size\":1048576,"
+                 "\"sha256\":\"%064d\"}",
+                 0),
+        0, "%s", w->op_err.text);
+    return w;
+}
+
+static inline const struct vm *world_vm(struct world *w, const char *name)
+{
+    const struct vm *v = ctl_vm_find(w->ctl, name);
+    cr_assert(v, "no vm '%s'", name);
+    return v;
+}
+
+/* Creates VM 'name' at node 'at' and waits until it runs. */
+static inline void world_make_vm(struct world *w, const char *name,
+                                 const char *at)
+{
+    cr_assert_eq(world_op(w, "vm.create",
+                          "{\"name\":\"%s\",\"image\":\"img\",\"network\":"
+                          "\"net\",\"memory_mib\":128,\"node\":\"%s\"}",
+                          name, at),
+                 0, "%s", w->op_err.text);
+    world_run(w, 3000);
+    cr_assert_eq(world_vm(w, name)->state, VM_RUNNING, "%s",
+                 world_vm(w, name)->error);
+}
+
+/* Kills the machine: its guests are gone, what it wrote durably is not. */
+static inline void world_kill_node(struct world *w, uint16_t nid)
+{
+    struct wnode *n = &w->nodes[nid];
+    world_disconnect(w, n);
+    n->alive = false;
+    n->n_vms = 0;
+    for (size_t i = 0; i < n->n_migs; i++) {
+        struct wmig *m = &n->migs[i];
+        bool durable = m->side == SIDE_UNCERTAIN || m->side == SIDE_RELEASED ||
+                       m->side == SIDE_CANCELLED || m->side == SIDE_RUNNING ||
+                       m->side == SIDE_RESUMED;
+        if (!durable)
+            *m-- = n->migs[--n->n_migs], i--;
+        else
+            m->call = NULL;
+    }
+}
+
+static inline void world_boot_node(struct world *w, uint16_t nid)
+{
+    w->nodes[nid].alive = true;
+    w->nodes[nid].hello_at = w->now;
+}
+
+static inline void world_unlink(struct world *w, uint16_t nid)
+{
+    w->nodes[nid].linked = false;
+    world_disconnect(w, &w->nodes[nid]);
+}
+
+static inline void world_link(struct world *w, uint16_t nid)
+{
+    w->nodes[nid].linked = true;
+    w->nodes[nid].hello_at = w->now;
+}
+
+static inline void world_cut(struct world *w, uint16_t a, uint16_t b, bool cut)
+{
+    w->cut[a][b] = w->cut[b][a] = cut;
+}
+
+/* The newest job. */
+static inline const struct job *world_job(struct world *w)
+{
+    cr_assert(w->ctl && w->ctl->jobs.n > 0);
+    return w->ctl->jobs.items[w->ctl->jobs.n - 1];
+}
+
+/* Runs until the newest job has ended, at most 'ms'. */
+static inline const struct job *world_wait_job(struct world *w, uint64_t ms)
+{
+    for (uint64_t end = w->now + ms; w->now < end;) {
+        if (w->ctl && !w->crashed && job_ended(world_job(w)))
+            break;
+        world_step(w);
+    }
+    cr_assert(w->ctl, "the controller is dead");
+    return world_job(w);
+}
+
+/* How many nodes run VM 'id' now, and which. */
+static inline unsigned world_places(struct world *w, const char *id,
+                                    uint16_t *ret_nid)
+{
+    unsigned n = 0;
+    for (uint16_t i = 1; i <= WORLD_NODES; i++) {
+        const struct wvm *v = wnode_vm(&w->nodes[i], id);
+        if (w->nodes[i].alive && v && v->running) {
+            n++;
+            if (ret_nid)
+                *ret_nid = i;
+        }
+    }
+    return n;
+}
+
+static inline uint64_t world_random(struct world *w, uint64_t below)
+{
+    w->random ^= w->random << 13;
+    w->random ^= w->random >> 7;
+    w->random ^= w->random << 17;
+    return w->random % below;
+}
+
+#endif

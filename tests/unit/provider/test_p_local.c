@@ -1,0 +1,184 @@
+/* The local provider, with programs of its own put before QEMU's in PATH: what
+ * it asks for, and that a failed launch leaves nothing. */
+#include "provider/provider.h"
+
+#include "common/json.h"
+#include "provider/run.h"
+
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+static char folder[64];
+
+static void put_program(const char *name, const char *script)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/bin/%s", folder, name);
+    FILE *f = fopen(path, "we");
+    fprintf(f, "#!/bin/sh\n%s\n", script);
+    fclose(f);
+    chmod(path, 0755);
+}
+
+static void set_up(void)
+{
+    char path[512];
+    snprintf(folder, sizeof folder, "/tmp/p_local.XXXXXX");
+    cr_assert(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/bin", folder);
+    mkdir(path, 0755);
+    /* Sleeps with the instance's folder on its command line, as QEMU has. */
+    put_program("qemu-system-x86_64",
+                "printf '%s\\n' \"$@\" > arguments\n"
+                "setsid sh -c 'sleep 60' \"$PWD/\" >/dev/null 2>&1 &\n"
+                "echo $! > qemu.pid");
+    put_program("qemu-img", "touch disk.qcow2");
+    put_program("mkfs.vfat", "touch seed.img");
+    put_program("mcopy", "exit 0");
+    snprintf(path, sizeof path, "%s/bin:%s", folder, getenv("PATH"));
+    setenv("PATH", path, 1);
+    snprintf(path, sizeof path, "%s/image.qcow2", folder);
+    close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+}
+
+static void tear_down(void)
+{
+    run_remove_folder(folder);
+}
+
+TestSuite(p_local, .init = set_up, .fini = tear_down);
+
+static struct provider *open_local(void)
+{
+    struct sc_err err = { 0 };
+    struct provider *p = NULL;
+    SC_AUTO(cjson_free) cJSON *config = cJSON_CreateObject();
+    json_set_strf(config, "dir", "%s/instances", folder);
+    cr_assert_eq(provider_open("local", config, &p, &err), 0, "%s", err.text);
+    return p;
+}
+
+static int launch(struct provider *p, const char *name, const char *options,
+                  struct sc_err *err)
+{
+    char image[128];
+    snprintf(image, sizeof image, "%s/image.qcow2", folder);
+    SC_AUTO(cjson_free) cJSON *o = cJSON_Parse(options);
+    struct provider_launch l = { .name = name,
+                                 .region = "us-east",
+                                 .image = image,
+                                 .user_data = "#cloud-config\n",
+                                 .options = o };
+    struct provider_instance i = { 0 };
+    int r = provider_launch(p, &l, &i, err);
+    provider_instance_clear(&i);
+    return r;
+}
+
+static int count(void *arg, const struct provider_instance *i)
+{
+    if (i->state == PROVIDER_RUNNING)
+        ++*(int *)arg;
+    return 0;
+}
+
+Test(p_local, a_launched_instance_is_listed_and_terminate_removes_all_of_it)
+{
+    SC_AUTO(provider_close) struct provider *p = open_local();
+    struct sc_err err = { 0 };
+    int n = 0;
+    cr_assert_eq(launch(p, "us-1",
+                        "{\"address\": \"10.200.0.1/24\", \"memory_mib\": 777,"
+                        " \"forward\": [{\"host\": 8443, \"guest\": 443}]}",
+                        &err),
+                 0, "%s", err.text);
+    cr_assert_eq(provider_list(p, count, &n, &err), 0);
+    cr_expect_eq(n, 1);
+    char path[256];
+    snprintf(path, sizeof path, "%s/instances/us-1/arguments", folder);
+    SC_AUTO(free) char *arguments = NULL;
+    cr_assert_eq(run_read_file(path, &arguments), 0);
+    cr_expect(strstr(arguments, "restrict=on,"
+                                "hostfwd=tcp:127.0.0.1:8443-:443\n"));
+    cr_expect(strstr(arguments, "\n777\n"));
+    cr_assert_eq(provider_terminate(p, "us-1", &err), 0, "%s", err.text);
+    n = 0;
+    cr_assert_eq(provider_list(p, count, &n, &err), 0);
+    cr_expect_eq(n, 0);
+    snprintf(path, sizeof path, "%s/instances/us-1", folder);
+    cr_expect_neq(access(path, F_OK), 0, "the folder is gone");
+    cr_expect_eq(provider_terminate(p, "us-1", &err), 0, "again is no error");
+}
+
+Test(p_local, the_same_name_twice_is_refused_and_the_first_lives_on)
+{
+    SC_AUTO(provider_close) struct provider *p = open_local();
+    struct sc_err err = { 0 };
+    int n = 0;
+    cr_assert_eq(launch(p, "a", "{}", &err), 0, "%s", err.text);
+    cr_expect_eq(launch(p, "a", "{}", &err), -EEXIST);
+    cr_expect(strstr(err.text, "terminate it first"));
+    cr_assert_eq(provider_list(p, count, &n, &err), 0);
+    cr_expect_eq(n, 1);
+    cr_expect_eq(provider_terminate(p, "a", &err), 0);
+}
+
+Test(p_local, a_failed_launch_leaves_nothing_and_tells_qemus_own_words)
+{
+    SC_AUTO(provider_close) struct provider *p = open_local();
+    struct sc_err err = { 0 };
+    char path[256];
+    put_program("qemu-system-x86_64", "echo no such machine >&2; exit 1");
+    cr_expect_eq(launch(p, "a", "{}", &err), -EIO);
+    cr_expect(strstr(err.text, "no such machine"), "%s", err.text);
+    snprintf(path, sizeof path, "%s/instances/a", folder);
+    cr_expect_neq(access(path, F_OK), 0);
+}
+
+static const struct {
+    const char *name, *options, *want;
+} bad_options[] = {
+    { "port out of range", "{\"forward\": [{\"host\": 70000, \"guest\": 1}]}",
+      "host" },
+    { "memory as text", "{\"memory_mib\": \"much\"}", "memory_mib" },
+};
+
+Test(p_local, bad_options_are_named)
+{
+    SC_AUTO(provider_close) struct provider *p = open_local();
+    for (size_t i = 0; i < sizeof bad_options / sizeof *bad_options; i++) {
+        struct sc_err err = { 0 };
+        cr_expect_eq(launch(p, "a", bad_options[i].options, &err), -EINVAL,
+                     "case '%s'", bad_options[i].name);
+        cr_expect(strstr(err.text, bad_options[i].want), "case '%s': %s",
+                  bad_options[i].name, err.text);
+    }
+}
+
+Test(p_local, a_pid_that_was_used_again_is_not_taken_for_the_machine)
+{
+    SC_AUTO(provider_close) struct provider *p = open_local();
+    struct sc_err err = { 0 };
+    int n = 0;
+    char path[256], pid[32];
+    cr_assert_eq(launch(p, "a", "{}", &err), 0, "%s", err.text);
+    cr_assert_eq(provider_fence(p, "a", &err), 0, "%s", err.text);
+    snprintf(path, sizeof path, "%s/instances/a/qemu.pid", folder);
+    snprintf(pid, sizeof pid, "%d", (int)getpid());
+    FILE *f = fopen(path, "we");
+    fputs(pid, f);
+    fclose(f);
+    cr_assert_eq(provider_list(p, count, &n, &err), 0);
+    cr_expect_eq(n, 0);
+    cr_expect_eq(provider_fence(p, "a", &err), 0, "and nobody was killed");
+}
+
+Test(p_local, an_unknown_driver_lists_those_there_are)
+{
+    struct sc_err err = { 0 };
+    struct provider *p = NULL;
+    cr_expect_eq(provider_open("moon", NULL, &p, &err), -ENOENT);
+    cr_expect(strstr(err.text, "local"));
+}
