@@ -170,6 +170,8 @@ static void network_answer(struct ctl *ctl, struct job *job,
     (void)result;
     if (err->code && job_lost(err))
         job_again(ctl, job, 500, "sc-network: %s", err->text);
+    else if (err->code == -EHOSTUNREACH) /* A switch may be about to return. */
+        job_retry(ctl, job, NETWORK_PATIENCE_MS, err);
     else if (err->code)
         job_failed(ctl, job, err);
     else {

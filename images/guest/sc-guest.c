@@ -55,6 +55,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct gaps gaps;                       /* All below under 'lock'. */
 static uint64_t acked, lost, verified, errors; /* Records. */
 static uint64_t received, breaks, missing;     /* Client. */
+static uint64_t heard_at; /* Client: monotonic ms of the last number. */
 static unsigned connections;
 
 static uint64_t now_ms(clockid_t clock)
@@ -247,6 +248,7 @@ static void follow(int fd)
                 record_gap(t - last);
             last = t;
             pthread_mutex_lock(&lock);
+            heard_at = t;
             received++;
             missing += got > want ? got - want : got < want;
             pthread_mutex_unlock(&lock);
@@ -314,19 +316,27 @@ static void print_gaps(FILE *f, uint64_t now)
 
 static void report(bool client)
 {
-    char ip[INET_ADDRSTRLEN], line[2048];
+    char ip[INET_ADDRSTRLEN], *line = NULL;
+    size_t size = 0;
     uint64_t now = now_ms(CLOCK_REALTIME);
     own_address(ip);
-    FILE *f = fmemopen(line, sizeof line, "w");
+    FILE *f = open_memstream(&line, &size);
+    if (!f) {
+        puts("sc-guest: no memory for a report");
+        return;
+    }
     pthread_mutex_lock(&lock);
     fprintf(f,
             "{\"role\":\"%s\",\"at_ms\":%llu,\"uptime_s\":%llu,\"ip\":\"%s\",",
             client ? "client" : "server", (unsigned long long)now,
             (unsigned long long)now_ms(CLOCK_BOOTTIME) / 1000, ip);
     if (client)
-        fprintf(f, "\"received\":%llu,\"breaks\":%llu,\"missing\":%llu,",
+        fprintf(f,
+                "\"received\":%llu,\"breaks\":%llu,\"missing\":%llu,"
+                "\"silent_ms\":%llu,",
                 (unsigned long long)received, (unsigned long long)breaks,
-                (unsigned long long)missing);
+                (unsigned long long)missing,
+                (unsigned long long)(now_ms(CLOCK_MONOTONIC) - heard_at));
     else
         fprintf(f,
                 "\"seq\":%llu,\"verified\":%llu,\"lost\":%llu,\"errors\":%llu,"
@@ -338,13 +348,18 @@ static void report(bool client)
     print_gaps(f, now);
     pthread_mutex_unlock(&lock);
     fputs("]}", f);
-    fclose(f);
+    if (fclose(f) != 0) {
+        puts("sc-guest: no memory for a report");
+        free(line);
+        return;
+    }
     printf("STAT %s\n", line);
     if ((f = fopen("/www/stats.json.new", "we"))) {
         fprintf(f, "%s\n", line);
         fclose(f);
         rename("/www/stats.json.new", "/www/stats.json");
     }
+    free(line);
 }
 
 /* The value of 'key' on the kernel's command line, in 'ret'; "" if absent. */

@@ -235,6 +235,23 @@ Test(vm_migrate, without_sc_network_it_fails_and_stays)
     expect_at(w, 1);
 }
 
+Test(vm_migrate, waits_for_a_switch_that_is_about_to_return)
+{
+    SC_AUTO(world_free) struct world *w = world_new();
+    world_make_vm(w, "a", "n1");
+    w->switches_at = w->now + 8000;
+    cr_assert_eq(begin(w, "n3"), 0);
+    const struct job *job = world_wait_job(w, LONG);
+    cr_expect_eq(job->state, JOB_DONE, "%s", job->error);
+    expect_at(w, 3);
+    w->switches_at = UINT64_MAX; /* And not for ever. */
+    cr_assert_eq(begin(w, "n1"), 0);
+    job = world_wait_job(w, LONG);
+    cr_expect_eq(job->state, JOB_FAILED);
+    cr_expect_eq(job->error_code, -EHOSTUNREACH);
+    expect_at(w, 3);
+}
+
 /* Chaos: anything breaks and heals at random; in the end all heals. */
 Test(vm_migrate, in_chaos_no_vm_ever_runs_twice_and_all_heals, .timeout = 300)
 {

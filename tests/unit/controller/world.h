@@ -79,6 +79,7 @@ struct world {
     struct wnode nodes[WORLD_NODES + 1]; /* By nid, from 1. */
     bool cut[WORLD_NODES + 1][WORLD_NODES + 1];
     bool network; /* sc-network is there. */
+    uint64_t switches_at; /* Until then sc-network misses the switches. */
     struct wevent events[WORLD_EVENTS];
     size_t n_events;
     unsigned n_network_notes;
@@ -464,6 +465,10 @@ static inline void world_request(struct world *w, struct wevent *e)
 {
     struct wnode *n = &w->nodes[e->nid];
     if (e->program == PROGRAM_NETWORK) {
+        if (w->now < w->switches_at) {
+            world_answer(w, e, NULL, -EHOSTUNREACH, "the switch is away");
+            return;
+        }
         world_answer(w, e, NULL, 0, NULL);
     } else if (!n->alive || !n->connected || e->connect != n->connect) {
         world_answer(w, e, NULL, -ECONNRESET, "connection lost");
