@@ -203,11 +203,11 @@ dev: $(deps)           ## the same Supercloud as plain processes, in seconds
 	@tests/lib/dev up
 dev-down:              ## ends it
 	@tests/lib/dev down
-check: $(deps)         ## lint, unit, integration, console in Chromium; T=name runs one
+check: $(deps)         ## lint, unit, integration, console in Chromium, the demo with one migration; T=name runs one
 	@tests/lib/timed "programs" $(MAKE) --no-print-directory -j2 all
 	@tests/lib/timed "unit tests" $(MAKE) --no-print-directory -j2 unit-build
 	@tests/lib/timed "guest image" $(MAKE) --no-print-directory guest
-	@tests/run $(if $(T),--only $(T)) unit integration console $(if $(T),,lint)
+	@SC_QUICK=1 tests/run $(if $(T),--only $(T)) e2e unit integration console $(if $(T),,lint)
 check-e2e: $(deps)     ## the whole demo with five migrations, and the image's boot tests
 	@$(MAKE) --no-print-directory -j2 all
 	@tests/run $(if $(T),--only $(T)) e2e

@@ -49,7 +49,7 @@ int ctl_new(struct store *store, const struct ctl_env *env,
     ctl->started_at = ctl_now(ctl);
     ctl->next_nid = 1;
     ctl->next_vni = 1000;
-    ctl->next_todo = 1;
+    ctl->next_errand = 1;
     int r = ctl_load(ctl, err);
     if (r < 0)
         return r;
@@ -66,7 +66,7 @@ int ctl_new(struct store *store, const struct ctl_env *env,
         free((list).items);                                                    \
     } while (0)
 
-static void todo_free(struct ctl_todo *t)
+static void errand_free(struct ctl_errand *t)
 {
     cJSON_Delete(t->params);
     free(t);
@@ -81,7 +81,7 @@ void ctl_free(struct ctl *ctl)
     FREE_ALL(ctl->images, free);
     FREE_ALL(ctl->vms, free);
     FREE_ALL(ctl->jobs, job_free);
-    FREE_ALL(ctl->todos, todo_free);
+    FREE_ALL(ctl->errands, errand_free);
     FREE_ALL(ctl->latencies, free);
     FREE_ALL(ctl->sessions, ctl_session_free);
     store_close(ctl->store);
@@ -97,7 +97,7 @@ void ctl_run(struct ctl *ctl)
     if (ctl->broken || ctl->stopping)
         return;
     ctl_registry_run(ctl);
-    ctl_todo_run(ctl);
+    ctl_errand_run(ctl);
     jobs_run(ctl);
 }
 

@@ -68,7 +68,7 @@ struct ctl_latency {
     uint64_t at;
 };
 /* A call that must reach a node some time, whatever happens meanwhile. */
-struct ctl_todo {
+struct ctl_errand {
     uint64_t seq;
     uint16_t nid;
     enum ctl_program program;
@@ -97,14 +97,14 @@ struct ctl {
     CTL_LIST(struct image) images;
     CTL_LIST(struct vm) vms;
     CTL_LIST(struct job) jobs; /* Oldest first; the ended ones too. */
-    CTL_LIST(struct ctl_todo) todos;
+    CTL_LIST(struct ctl_errand) errands;
     CTL_LIST(struct ctl_latency) latencies;
     CTL_LIST(struct ctl_session) sessions; /* Serial consoles. */
     bool network_connected;                /* sc-network */
     bool peers_changed;
     uint64_t latency_told_at, latency_changed_at;
     uint32_t next_nid, next_vni;
-    uint64_t next_todo, next_session, next_run;
+    uint64_t next_errand, next_session, next_run;
     uint64_t started_at;
     bool broken, stopping;
 };
@@ -237,16 +237,17 @@ int ctl_view(struct ctl *ctl, uint16_t nid, const char *method,
              const cJSON *params, cJSON **ret,
              struct sc_err *err) SC_MUST_CHECK;
 
-/* --- calls that must arrive (todo.c) ------------------------------------ */
+/* --- calls that must arrive (errand.c) ------------------------------------ */
 
 /* Stores the call in 'x'; it is made as soon as the node is connected, and
  * again until it was answered.  'params' is taken. */
-void ctl_todo_add(struct ctl *ctl, struct ctl_txn *x, uint16_t nid,
-                  enum ctl_program program, const char *method, cJSON *params);
-void ctl_todo_run(struct ctl *ctl);
-void ctl_todo_forget_node(struct ctl *ctl, struct ctl_txn *x, uint16_t nid);
-int ctl_todo_load(struct ctl *ctl, uint64_t seq, const cJSON *j,
-                  struct sc_err *err);
+void ctl_errand_add(struct ctl *ctl, struct ctl_txn *x, uint16_t nid,
+                    enum ctl_program program, const char *method,
+                    cJSON *params);
+void ctl_errand_run(struct ctl *ctl);
+void ctl_errand_forget_node(struct ctl *ctl, struct ctl_txn *x, uint16_t nid);
+int ctl_errand_load(struct ctl *ctl, uint64_t seq, const cJSON *j,
+                    struct sc_err *err);
 
 /* Removes the image and everything its upload left (image_job.c). */
 void ctl_image_drop(struct ctl *ctl, struct ctl_txn *x, struct image *image);

@@ -14,8 +14,8 @@ void ctl_volume_drop(struct ctl *ctl, struct ctl_txn *x, const char *id)
     for (size_t i = 0; i < ctl->nodes.n; i++) {
         cJSON *p = cJSON_CreateObject();
         cJSON_AddStringToObject(p, "volume_id", id);
-        ctl_todo_add(ctl, x, ctl->nodes.items[i]->n.nid, PROGRAM_STORAGE,
-                     "volume.delete", p);
+        ctl_errand_add(ctl, x, ctl->nodes.items[i]->n.nid, PROGRAM_STORAGE,
+                       "volume.delete", p);
     }
 }
 

@@ -84,7 +84,7 @@ int ctl_node_remove(struct ctl *ctl, struct ctl_node *n, struct sc_err *err)
     struct ctl_txn *x = ctl_txn_begin(ctl);
     SC_AUTO(free) struct ctl_node *own = n;
     ctl_list_remove(&ctl->nodes, n);
-    ctl_todo_forget_node(ctl, x, n->n.nid);
+    ctl_errand_forget_node(ctl, x, n->n.nid);
     ctl_del(x, "nodes", n->n.id, "node");
     ctl->peers_changed = true;
     int r = ctl_txn_commit(x, err);
@@ -247,9 +247,9 @@ void ctl_welcome(struct ctl *ctl, uint16_t nid, enum ctl_program program)
     else
         ctl->env.notify(ctl->env.ctx, nid, program, "peers",
                         peers_json(ctl, nid));
-    for (size_t i = 0; i < ctl->todos.n; i++) {
-        if (ctl->todos.items[i]->nid == nid)
-            ctl->todos.items[i]->retry_at = 0;
+    for (size_t i = 0; i < ctl->errands.n; i++) {
+        if (ctl->errands.items[i]->nid == nid)
+            ctl->errands.items[i]->retry_at = 0;
     }
 }
 
@@ -291,8 +291,8 @@ static void vm_is_off(struct ctl *ctl, struct vm *v, enum vm_state state,
 static void fence(struct ctl *ctl, const struct vm *v, uint16_t nid,
                   uint32_t epoch)
 {
-    for (size_t i = 0; i < ctl->todos.n; i++) {
-        const struct ctl_todo *t = ctl->todos.items[i];
+    for (size_t i = 0; i < ctl->errands.n; i++) {
+        const struct ctl_errand *t = ctl->errands.items[i];
         const cJSON *id = cJSON_GetObjectItem(t->params, "vm_id");
         if (t->nid == nid && !strcmp(t->method, "vm.stop") &&
             cJSON_IsString(id) && !strcmp(id->valuestring, v->id))
@@ -309,7 +309,7 @@ static void fence(struct ctl *ctl, const struct vm *v, uint16_t nid,
     json_set_u64(p, "grace_ms", 0);
     cJSON_AddBoolToObject(p, "destroy", true);
     struct ctl_txn *x = ctl_txn_begin(ctl);
-    ctl_todo_add(ctl, x, nid, PROGRAM_NODE, "vm.stop", p);
+    ctl_errand_add(ctl, x, nid, PROGRAM_NODE, "vm.stop", p);
     ctl_txn_commit(x, NULL);
 }
 

@@ -333,7 +333,7 @@ static cJSON *status_json(void *arg)
     json_set_u64(j, "nodes_up", n_up);
     json_set_u64(j, "vms", s->ctl->vms.n);
     json_set_u64(j, "jobs_running", n_jobs);
-    json_set_u64(j, "todos", s->ctl->todos.n);
+    json_set_u64(j, "errands", s->ctl->errands.n);
     json_set_u64(j, "connections", s->peers.n);
     cJSON_AddBoolToObject(j, "network_connected", s->ctl->network_connected);
     return j;

@@ -8,8 +8,8 @@
 #include <stdio.h>
 
 const char *const ctl_tables[] = {
-    "meta",           "nodes", "networks", "images", "vms",      "jobs",
-    AUTHORITY_TABLES, "todo",  "tokens",   "users",  "sessions", NULL,
+    "meta",           "nodes",  "networks", "images", "vms",      "jobs",
+    AUTHORITY_TABLES, "errand", "tokens",   "users",  "sessions", NULL,
 };
 
 enum { ANNOUNCE_MAX = 64 };
@@ -223,8 +223,8 @@ static int load_meta(struct ctl *ctl, const char *key, const cJSON *j,
         ctl->next_nid = (uint32_t)v;
     else if (!strcmp(key, "next_vni"))
         ctl->next_vni = (uint32_t)v;
-    else if (!strcmp(key, "next_todo"))
-        ctl->next_todo = v;
+    else if (!strcmp(key, "next_errand"))
+        ctl->next_errand = v;
     return 0;
 }
 
@@ -288,10 +288,10 @@ static int load_job(struct ctl *ctl, const char *key, const cJSON *j,
     return 0;
 }
 
-static int load_todo(struct ctl *ctl, const char *key, const cJSON *j,
-                     struct sc_err *err)
+static int load_errand(struct ctl *ctl, const char *key, const cJSON *j,
+                       struct sc_err *err)
 {
-    return ctl_todo_load(ctl, strtoull(key, NULL, 16), j, err);
+    return ctl_errand_load(ctl, strtoull(key, NULL, 16), j, err);
 }
 
 int ctl_load(struct ctl *ctl, struct sc_err *err)
@@ -303,7 +303,7 @@ int ctl_load(struct ctl *ctl, struct sc_err *err)
         { "meta", load_meta },        { "nodes", load_node },
         { "networks", load_network }, { "images", load_image },
         { "vms", load_vm },           { "jobs", load_job },
-        { "todo", load_todo },
+        { "errand", load_errand },
     };
     SC_AUTO(store_abort) struct store_txn *t = NULL;
     int r = store_begin(ctl->store, false, &t, err);

@@ -209,8 +209,8 @@ static void boot_undo(struct ctl *ctl, struct job *job)
         if (v->state != VM_UNKNOWN)
             vm_move(v, VM_UNKNOWN);
         ctl_put_vm(x, v);
-        ctl_todo_add(ctl, x, v->nid, PROGRAM_NODE, "vm.stop",
-                     stop_params(v, 0, true));
+        ctl_errand_add(ctl, x, v->nid, PROGRAM_NODE, "vm.stop",
+                       stop_params(v, 0, true));
         job_ok_txn(ctl, job, x);
         return;
     }
@@ -281,8 +281,8 @@ static void stop_run(struct ctl *ctl, struct job *job)
     }
     if (job_u64(job, "abandon") && node_is_down(ctl, v->nid)) {
         struct ctl_txn *x = ctl_txn_begin(ctl);
-        ctl_todo_add(ctl, x, v->nid, PROGRAM_NODE, "vm.stop",
-                     stop_params(v, 0, true));
+        ctl_errand_add(ctl, x, v->nid, PROGRAM_NODE, "vm.stop",
+                       stop_params(v, 0, true));
         v->nid = 0;
         ctl_put_vm(x, v);
         job_ok_txn(ctl, job, x);

@@ -250,8 +250,8 @@ static void prepare_run(struct ctl *ctl, struct job *job)
 static void cancel_later(struct ctl *ctl, struct job *job)
 {
     struct ctl_txn *x = ctl_txn_begin(ctl);
-    ctl_todo_add(ctl, x, to_nid(job), PROGRAM_NODE, "vm.migrate_cancel",
-                 migration_params(job));
+    ctl_errand_add(ctl, x, to_nid(job), PROGRAM_NODE, "vm.migrate_cancel",
+                   migration_params(job));
     job_ok_txn(ctl, job, x);
 }
 
@@ -414,7 +414,8 @@ static void go_resume(struct ctl *ctl, struct job *job)
         return;
     }
     struct ctl_txn *x = ctl_txn_begin(ctl);
-    ctl_todo_add(ctl, x, from_nid(job), PROGRAM_NODE, "vm.migrate_resolve", p);
+    ctl_errand_add(ctl, x, from_nid(job), PROGRAM_NODE, "vm.migrate_resolve",
+                   p);
     if (ctl_txn_commit(x, NULL) == 0)
         go_back(ctl, job);
 }
@@ -555,8 +556,8 @@ static void finish_run(struct ctl *ctl, struct job *job)
     if (job_u64(job, "release")) {
         cJSON *p = migration_params(job);
         cJSON_AddStringToObject(p, "outcome", "release");
-        ctl_todo_add(ctl, x, from_nid(job), PROGRAM_NODE, "vm.migrate_resolve",
-                     p);
+        ctl_errand_add(ctl, x, from_nid(job), PROGRAM_NODE,
+                       "vm.migrate_resolve", p);
     }
     ctl_put_vm(x, v);
     job_ok_txn(ctl, job, x);

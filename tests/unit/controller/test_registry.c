@@ -1,4 +1,4 @@
-/* Tests of daemons/controller/registry.c, todo.c, networks.c and views.c. */
+/* Tests of daemons/controller/registry.c, errand.c, networks.c and views.c. */
 #include "world.h"
 
 #include "scheduler/place.h"

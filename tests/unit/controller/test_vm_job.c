@@ -60,7 +60,7 @@ Test(vm_job, create_stop_start_and_delete)
         cr_assert_eq(w->nodes[i].n_deleted, (size_t)1, "node %u", i);
         cr_expect_str_eq(w->nodes[i].volumes_deleted[0], volume);
     }
-    cr_expect_eq(n_records(w, "todo"), 0);
+    cr_expect_eq(n_records(w, "errand"), 0);
 }
 
 Test(vm_job, create_without_room_says_so_at_once_and_leaves_nothing)
@@ -233,7 +233,7 @@ Test(vm_job, a_vm_given_up_by_force_is_ended_when_its_node_is_back)
     world_link(w, 2);
     world_run(w, 10000);
     cr_expect_eq(w->nodes[2].n_vms, (size_t)0);
-    cr_expect_eq(n_records(w, "todo"), 0);
+    cr_expect_eq(n_records(w, "errand"), 0);
 }
 
 Test(vm_job, a_node_that_dies_while_a_vm_starts_there_ends_the_job)
@@ -273,7 +273,7 @@ static void crash_everywhere(const char *op, const char *params, bool make,
         cr_expect(job_ended(world_job(w)), "commit %u: %s is %s", k, op,
                   job_state_name(world_job(w)->state));
         check(w, k);
-        cr_expect_eq(n_records(w, "todo"), 0, "commit %u", k);
+        cr_expect_eq(n_records(w, "errand"), 0, "commit %u", k);
     }
 }
 

@@ -6,34 +6,34 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { TODO_TIMEOUT_MS = 60000, TODO_RETRY_MS = 5000 };
+enum { ERRAND_TIMEOUT_MS = 60000, ERRAND_RETRY_MS = 5000 };
 
-static void todo_free(struct ctl_todo *t)
+static void errand_free(struct ctl_errand *t)
 {
     if (!t)
         return;
     cJSON_Delete(t->params);
     free(t);
 }
-SC_CLEANUP(struct ctl_todo, todo_free)
+SC_CLEANUP(struct ctl_errand, errand_free)
 
-static void todo_key(uint64_t seq, char key[17])
+static void errand_key(uint64_t seq, char key[17])
 {
     snprintf(key, 17, "%016" PRIx64, seq);
 }
 
-void ctl_todo_add(struct ctl *ctl, struct ctl_txn *x, uint16_t nid,
-                  enum ctl_program program, const char *method, cJSON *params)
+void ctl_errand_add(struct ctl *ctl, struct ctl_txn *x, uint16_t nid,
+                    enum ctl_program program, const char *method, cJSON *params)
 {
-    SC_AUTO(todo_free) struct ctl_todo *t = calloc(1, sizeof *t);
+    SC_AUTO(errand_free) struct ctl_errand *t = calloc(1, sizeof *t);
     struct sc_err err;
     char key[17];
-    if (!t || !ctl_list_add(&ctl->todos, t)) {
+    if (!t || !ctl_list_add(&ctl->errands, t)) {
         cJSON_Delete(params);
         ctl_txn_fail(x, sc_fail(&err, -ENOMEM, "out of memory"), &err);
         return;
     }
-    t->seq = ctl->next_todo++;
+    t->seq = ctl->next_errand++;
     t->nid = nid;
     t->program = program;
     OBJ_SET(t->method, method);
@@ -43,17 +43,17 @@ void ctl_todo_add(struct ctl *ctl, struct ctl_txn *x, uint16_t nid,
     cJSON_AddStringToObject(j, "program", ctl_program_names[program]);
     cJSON_AddStringToObject(j, "method", method);
     cJSON_AddItemToObject(j, "params", cJSON_Duplicate(params, true));
-    todo_key(t->seq, key);
-    ctl_put_json(x, "todo", key, j);
-    ctl_put_number(x, "next_todo", ctl->next_todo);
+    errand_key(t->seq, key);
+    ctl_put_json(x, "errand", key, j);
+    ctl_put_number(x, "next_errand", ctl->next_errand);
     (void)SC_TAKE(t);
 }
 
-int ctl_todo_load(struct ctl *ctl, uint64_t seq, const cJSON *j,
-                  struct sc_err *err)
+int ctl_errand_load(struct ctl *ctl, uint64_t seq, const cJSON *j,
+                    struct sc_err *err)
 {
-    struct json_reader r = json_read(j, "todo");
-    SC_AUTO(todo_free) struct ctl_todo *t = calloc(1, sizeof *t);
+    struct json_reader r = json_read(j, "errand");
+    SC_AUTO(errand_free) struct ctl_errand *t = calloc(1, sizeof *t);
     if (!t)
         return sc_fail(err, -ENOMEM, "out of memory");
     t->seq = seq;
@@ -69,30 +69,31 @@ int ctl_todo_load(struct ctl *ctl, uint64_t seq, const cJSON *j,
             t->program = (enum ctl_program)p;
     }
     t->params = cJSON_Duplicate(params, true);
-    if (!t->params || !ctl_list_add(&ctl->todos, t))
+    if (!t->params || !ctl_list_add(&ctl->errands, t))
         return sc_fail(err, -ENOMEM, "out of memory");
     (void)SC_TAKE(t);
     return 0;
 }
 
-static void remove_todo(struct ctl *ctl, struct ctl_txn *x, struct ctl_todo *t)
+static void remove_errand(struct ctl *ctl, struct ctl_txn *x,
+                          struct ctl_errand *t)
 {
     char key[17];
-    todo_key(t->seq, key);
-    ctl_del(x, "todo", key, NULL);
-    ctl_list_remove(&ctl->todos, t);
-    todo_free(t);
+    errand_key(t->seq, key);
+    ctl_del(x, "errand", key, NULL);
+    ctl_list_remove(&ctl->errands, t);
+    errand_free(t);
 }
 
-void ctl_todo_forget_node(struct ctl *ctl, struct ctl_txn *x, uint16_t nid)
+void ctl_errand_forget_node(struct ctl *ctl, struct ctl_txn *x, uint16_t nid)
 {
-    for (size_t i = ctl->todos.n; i-- > 0;) {
-        if (ctl->todos.items[i]->nid == nid)
-            remove_todo(ctl, x, ctl->todos.items[i]);
+    for (size_t i = ctl->errands.n; i-- > 0;) {
+        if (ctl->errands.items[i]->nid == nid)
+            remove_errand(ctl, x, ctl->errands.items[i]);
     }
 }
 
-struct todo_wait {
+struct errand_wait {
     struct ctl *ctl;
     uint64_t seq;
 };
@@ -108,44 +109,44 @@ static bool once_more(const struct sc_err *err)
 
 static void answered(void *arg, const cJSON *result, const struct sc_err *err)
 {
-    SC_AUTO(free) struct todo_wait *w = arg;
+    SC_AUTO(free) struct errand_wait *w = arg;
     struct ctl *ctl = w->ctl;
     (void)result;
     if (ctl->stopping || ctl->broken)
         return;
-    for (size_t i = 0; i < ctl->todos.n; i++) {
-        struct ctl_todo *t = ctl->todos.items[i];
+    for (size_t i = 0; i < ctl->errands.n; i++) {
+        struct ctl_errand *t = ctl->errands.items[i];
         if (t->seq != w->seq)
             continue;
         t->busy = false;
-        t->retry_at = ctl_now(ctl) + TODO_RETRY_MS;
+        t->retry_at = ctl_now(ctl) + ERRAND_RETRY_MS;
         if (err->code && once_more(err))
             return;
         if (err->code && err->code != -ENOENT)
-            sc_log(SC_LOG_WARN, "todo.refused", "method", t->method, "error",
+            sc_log(SC_LOG_WARN, "errand.refused", "method", t->method, "error",
                    err->text, NULL);
         struct ctl_txn *x = ctl_txn_begin(ctl);
-        remove_todo(ctl, x, t);
+        remove_errand(ctl, x, t);
         ctl_txn_commit(x, NULL);
         return;
     }
 }
 
-void ctl_todo_run(struct ctl *ctl)
+void ctl_errand_run(struct ctl *ctl)
 {
     uint64_t now = ctl_now(ctl);
-    for (size_t i = 0; i < ctl->todos.n; i++) {
-        struct ctl_todo *t = ctl->todos.items[i];
+    for (size_t i = 0; i < ctl->errands.n; i++) {
+        struct ctl_errand *t = ctl->errands.items[i];
         if (t->busy || t->retry_at > now ||
             !ctl_connected(ctl, t->nid, t->program))
             continue;
-        struct todo_wait *w = malloc(sizeof *w);
+        struct errand_wait *w = malloc(sizeof *w);
         if (!w)
             return;
-        *w = (struct todo_wait){ ctl, t->seq };
+        *w = (struct errand_wait){ ctl, t->seq };
         t->busy = true;
         ctl->env.call(ctl->env.ctx, t->nid, t->program, t->method,
-                      cJSON_Duplicate(t->params, true), TODO_TIMEOUT_MS,
+                      cJSON_Duplicate(t->params, true), ERRAND_TIMEOUT_MS,
                       answered, w);
     }
 }
