@@ -44,7 +44,7 @@ const struct api_route api_routes[] = {
     { "GET",    "/vms",               "vm.list",          VIEWER,   0,        NULL, NULL, "List VMs" },
     { "POST",   "/vms",               "vm.create",        OPERATOR, API_BODY, NULL, NULL, "Create a VM and start it" },
     { "GET",    "/vms/{id}",          "vm.show",          VIEWER,   0,        NULL, NULL, "Show a VM" },
-    { "DELETE", "/vms/{id}",          "vm.delete",        OPERATOR, 0,        NULL, NULL, "Delete a VM and its disks" },
+    { "DELETE", "/vms/{id}",          "vm.delete",        OPERATOR, 0, "force:bool", NULL, "Delete a VM and its disks" },
     { "POST",   "/vms/{id}/start",    "vm.start",         OPERATOR, API_BODY, NULL, NULL, "Start a VM" },
     { "POST",   "/vms/{id}/stop",     "vm.stop",          OPERATOR, API_BODY, NULL, NULL, "Stop a VM" },
     { "POST",   "/vms/{id}/migrate",  "vm.migrate",       OPERATOR, API_BODY, NULL, NULL, "Move a running VM to another node or region" },

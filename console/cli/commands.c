@@ -86,7 +86,9 @@ const struct cli_command cli_commands[] = {
     { "vm console", "VM", "Open the serial console; Ctrl-] leaves it", 1, 1, cmd_vm_console, NULL },
     { "vm console-log", "VM", "Print the newest output of the serial console", 1, 1, cmd_vm_console_log, OPTIONS(
         { "bytes", "N", "At most so many bytes", 0 }) },
-    { "vm delete", "VM", "Delete a VM and its disks", 1, 1, cmd_vm_delete, OPTIONS(WAIT) },
+    { "vm delete", "VM", "Delete a VM and its disks", 1, 1, cmd_vm_delete, OPTIONS(
+        { "force", NULL, "Give it up although its node is down", 0 },
+        WAIT) },
     { "job list", "", "List jobs, newest first", 0, 0, cmd_job_list, OPTIONS(
         { "limit", "N", "At most so many; default 20", 0 }) },
     { "job show", "JOB", "Show a job with its steps and log", 1, 1, cmd_job_show, NULL },

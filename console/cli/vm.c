@@ -91,10 +91,10 @@ static int act(struct cli *cli, const struct cli_args *a, const char *verb,
     struct sc_err err = { 0 };
     SC_AUTO(free) char *vm = remote_escape(a->pos[0]);
     cJSON *answer = NULL;
-    int r =
-        verb ? remote_callf(cli, "POST", body, &answer, &err, "/vms/%s/%s", vm,
-                            verb)
-             : remote_callf(cli, "DELETE", body, &answer, &err, "/vms/%s", vm);
+    int r = verb ? remote_callf(cli, "POST", body, &answer, &err, "/vms/%s/%s",
+                                vm, verb)
+                 : remote_callf(cli, "DELETE", NULL, &answer, &err, "/vms/%s%s",
+                                vm, cli_opt(a, "force") ? "?force=true" : "");
     if (r < 0)
         return cli_fail(cli, &err);
     return finish_job(cli, answer, cli_opt(a, "wait") != NULL, vm_columns);

@@ -94,15 +94,14 @@ static int unescape(char *s)
     return 0;
 }
 
-/* 0: 'key' is not in 'allowed'; else 's' or 'i' (":int"). */
+/* 0: 'key' is not in 'allowed'; else 's', 'i' (":int") or 'b' (":bool"). */
 static char query_type(const char *allowed, const char *key)
 {
     size_t len = strlen(key);
     for (const char *p = allowed; p && *p;) {
         size_t n = strcspn(p, ",:");
-        bool is_int = strncmp(p + n, ":int", 4) == 0;
         if (len > 0 && n == len && strncmp(p, key, len) == 0)
-            return is_int ? 'i' : 's';
+            return p[n] == ':' ? p[n + 1] : 's';
         p += strcspn(p, ",");
         p += *p == ',';
     }
@@ -116,6 +115,11 @@ static int query_put(cJSON *into, char type, const char *key, const char *value,
         return sc_fail(err, -EINVAL, "query: '%s' is given twice", key);
     if (type == 's')
         return cJSON_AddStringToObject(into, key, value) ? 0 : -ENOMEM;
+    if (type == 'b' && strcmp(value, "true") != 0 &&
+        strcmp(value, "false") != 0)
+        return sc_fail(err, -EINVAL, "query: '%s' must be true or false", key);
+    if (type == 'b')
+        return cJSON_AddBoolToObject(into, key, *value == 't') ? 0 : -ENOMEM;
     char *end;
     errno = 0;
     long long number = strtoll(value, &end, 10);

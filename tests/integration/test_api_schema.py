@@ -169,7 +169,7 @@ def story(c):
     c.job_of(a)
     a = call(c, "vm.start", {}, id="box")
     c.job_of(a)
-    a = call(c, "vm.delete", id="box")
+    a = call(c, "vm.delete", id="box", force="true")
     c.job_of(a)
     wait_for("the VM to go", lambda: not c.get("/vms")["vms"], 20)
     call(c, "job.list", limit=5)

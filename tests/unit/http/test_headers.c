@@ -55,6 +55,9 @@ static const struct {
     { "name=%zz", -EINVAL },
     { "name=a%00b", -EINVAL },
     { "=1", -EINVAL },
+    { "force=true", 0 },
+    { "force=1", -EINVAL },
+    { "force=", -EINVAL },
 };
 
 Test(headers, a_query_is_decoded_by_what_the_route_allows)
@@ -62,9 +65,10 @@ Test(headers, a_query_is_decoded_by_what_the_route_allows)
     for (size_t i = 0; i < SC_ARRAY_LEN(query_cases); i++) {
         SC_AUTO(cjson_free) cJSON *o = cJSON_CreateObject();
         struct sc_err err = { 0 };
-        cr_expect_eq(
-            http_query_decode(query_cases[i].query, "limit:int,name", o, &err),
-            query_cases[i].want, "'%s': %s", query_cases[i].query, err.text);
+        cr_expect_eq(http_query_decode(query_cases[i].query,
+                                       "limit:int,name,force:bool", o, &err),
+                     query_cases[i].want, "'%s': %s", query_cases[i].query,
+                     err.text);
     }
 }
 
@@ -73,8 +77,11 @@ Test(headers, query_values_keep_their_types)
     SC_AUTO(cjson_free) cJSON *o = cJSON_CreateObject();
     struct sc_err err;
     cr_assert_eq(
-        http_query_decode("name=a%20b%2Fc&limit=7", "limit:int,name", o, &err),
+        http_query_decode("name=a%20b%2Fc&limit=7&force=true&not=false",
+                          "limit:int,name,force:bool,not:bool", o, &err),
         0);
+    cr_expect(cJSON_IsTrue(cJSON_GetObjectItem(o, "force")));
+    cr_expect(cJSON_IsFalse(cJSON_GetObjectItem(o, "not")));
     cr_expect_str_eq(cJSON_GetStringValue(cJSON_GetObjectItem(o, "name")),
                      "a b/c");
     cr_expect_eq(cJSON_GetNumberValue(cJSON_GetObjectItem(o, "limit")), 7);

@@ -230,13 +230,14 @@ export function MigrateVm({ vm, onClose }: { vm: Vm; onClose: () => void }) {
 export function DeleteVm({ vm, onClose }: { vm: Vm; onClose: () => void }) {
   const volumes = vm.volumes ?? [];
   const size = volumes.reduce((n, v) => n + v.size, 0);
+  const lost = nodes.value.find((n) => n.name === vm.node_name && n.state === "down");
   return (
     <Confirm
       title={`Delete ${vm.name}?`}
       submit={`Delete ${vm.name}`}
       onClose={onClose}
       onSubmit={async () => {
-        await deleteVm(vm.id);
+        await deleteVm(vm.id, lost !== undefined);
         onClose();
       }}
     >
@@ -246,6 +247,12 @@ export function DeleteVm({ vm, onClose }: { vm: Vm; onClose: () => void }) {
           ? `Its ${plural(volumes.length, "volume")} (${bytes(size)}) and its addresses go with it.`
           : "Its addresses go with it."}
       </p>
+      {lost ? (
+        <p>
+          Its node {lost.name} is down and may still run it. Deleted now, it is given up: what is left of it there ends when the node
+          comes back.
+        </p>
+      ) : null}
       <p>
         <strong>This cannot be undone.</strong>
       </p>

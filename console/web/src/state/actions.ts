@@ -54,9 +54,10 @@ export async function migrateVm(id: string, node: string): Promise<void> {
   took(b);
 }
 
-export async function deleteVm(id: string): Promise<void> {
+/** 'force' gives up a VM whose node is down. */
+export async function deleteVm(id: string, force: boolean): Promise<void> {
   setVmError(id, null);
-  took(await del<Begun>(path(id)));
+  took(await del<Begun>(path(id) + (force ? "?force=true" : "")));
 }
 
 export async function createVm(params: Record<string, unknown>): Promise<Begun> {
