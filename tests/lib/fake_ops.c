@@ -287,6 +287,9 @@ OP(image_delete)
     cJSON *job = NULL;
     if (!i)
         return -ENOENT;
+    if (strcmp(fake_str(i, "state"), "uploading") == 0)
+        return sc_fail(err, -EBUSY, "image '%s': is uploading",
+                       fake_str(i, "name"));
     if (used_by_vm(f, fake_str(i, "id")))
         return sc_fail(err, -EBUSY, "image '%s': a VM uses it",
                        fake_str(i, "name"));

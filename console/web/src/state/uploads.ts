@@ -1,6 +1,6 @@
 // Image uploads.  They go on while the user looks at other pages.
 import { signal } from "@preact/signals";
-import { post, putImageFile } from "../api/client";
+import { ApiError, del, post, putImageFile } from "../api/client";
 import type { Image, ImageKind } from "../api/types";
 import { say } from "./notices";
 import { forget, remember } from "./store";
@@ -75,7 +75,9 @@ export async function upload(spec: NewImage, file: File): Promise<void> {
         say(`Image ${spec.name} uploaded`);
       },
       (e: Error) => {
-        // The controller removes an image whose upload was cut short.
+        // The controller removes an image whose upload was cut short; one
+        // whose first byte never reached it, it would keep as queued.
+        if (e instanceof ApiError && e.status === 0) del(`/images/${image.id}`).catch(() => {});
         forget("image", image.id);
         if (abort.signal.aborted) dropUpload(image.id);
         else set(image.id, { error: e.message });
