@@ -48,6 +48,13 @@ KEY_OWNERS = {"ca.key": "sc-controller", "controller.key": "sc-controller",
               "console.key": "sc-controller", "network.key": "sc-network",
               "node.key": "sc-storage"}      # sc-node is root.
 
+# Whose metadata service an instance has, by what cloud-init found it with.
+METADATA = {"Ec2": "ec2", "GCE": "gce", "Azure": "azure", "OpenStack": "openstack",
+            "ConfigDrive": "openstack"}
+# For sc-acme, not for sc-join: key of the user-data, key of ETC/acme.json.
+ACME_KEYS = {"console_name": "name", "acme_email": "email",
+             "acme_directory": "directory", "acme_ca": "ca"}
+
 frequency = "always"
 distros = ["all"]
 meta = {
@@ -95,7 +102,12 @@ def _describe(error, known):
         why = "missing" if missing == "role" else "missing; a node needs it"
         return f"{path}.{missing}", why
     if error.validator == "not":
-        return path, "only a machine with role 'node' has it"
+        role = error.schema["description"].split("'")[1]
+        return path, f"only a machine with role '{role}' has it"
+    if error.validator == "dependencies":
+        key, needs = [(k, v[0]) for k, v in error.validator_value.items()
+                      if k in error.instance and v[0] not in error.instance][0]
+        return f"{path}.{needs}", f"missing; '{key}' needs it"
     if error.validator == "enum":
         return path, "must be one of " + ", ".join(error.validator_value) + \
             f", not '{error.instance}'"
@@ -204,6 +216,8 @@ def settings(config, cloud):
         pass
     md = getattr(cloud.datasource, "metadata", None) or {}
     sc.setdefault("provider", image.get("provider", "local"))
+    sc.setdefault("metadata", METADATA.get(
+        getattr(cloud.datasource, "dsname", ""), "none"))
     sc.setdefault("region", str(md.get("region") or getattr(
         cloud.datasource, "region", None) or "default").lower())
     if "address" not in sc and md.get("local-ipv4"):
@@ -227,7 +241,7 @@ def boot_mode():
 def undo(had_pki):
     """Leaves nothing of a failed attempt behind.  Keys that were there before it
     stay: a controller's authority outlives its configuration."""
-    for name in ("supercloud.json", "supercloud.json.new"):
+    for name in ("supercloud.json", "supercloud.json.new", "acme.json"):
         try:
             os.unlink(os.path.join(ETC, name))
         except OSError:
@@ -280,6 +294,16 @@ def settle(path):
     run(now, 30)
 
 
+def acme(sc):
+    """Leaves what sc-acme needs to get the dashboard's certificate; without the
+    file its timer has nothing to do."""
+    asked = {to: sc[key] for key, to in ACME_KEYS.items() if key in sc}
+    if asked:
+        with open(os.path.join(ETC, "acme.json"), "w", encoding="utf-8") as f:
+            json.dump(asked, f, indent=1)
+            f.write("\n")
+
+
 def join(sc):
     """Runs sc-join for 'sc'; the configuration appears last of all."""
     os.makedirs(RUN, exist_ok=True)
@@ -291,7 +315,8 @@ def join(sc):
     try:
         fd = os.open(request, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(fd, "w", encoding="utf-8") as f:
-            json.dump({"supercloud": sc}, f)
+            json.dump({"supercloud": {k: v for k, v in sc.items()
+                                      if k not in ACME_KEYS}}, f)
         argv = [os.path.join(LIB, "sc-join"), "--user-data", request,
                 "--config-out", new]
         if sc["role"] == "controller":
@@ -300,6 +325,7 @@ def join(sc):
         if status != 0:
             raise join_error(text)
         settle(new)
+        acme(sc)
         os.rename(new, os.path.join(ETC, "supercloud.json"))
     except BaseException:
         undo(had_pki)

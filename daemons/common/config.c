@@ -30,6 +30,8 @@ static const char *const keys[] = {
     "ports",
     "ovsdb",
     "bridge",
+    "metadata",
+    "metadata_endpoint",
     NULL,
 };
 
@@ -126,6 +128,28 @@ static void read_nested(struct json_reader *r, struct sc_config *c)
                 k.err.code ? k.err.text : p.err.text);
 }
 
+/* Where nothing is said, a provider of a known name has its own service. */
+static void read_metadata(struct json_reader *r, struct sc_config *c)
+{
+    static const char *const services[] = { "ec2",       "gce",  "azure",
+                                            "openstack", "none", NULL };
+    const char *def = "none", *s;
+    char host[SC_HOST_MAX + 1];
+    uint16_t port;
+    for (size_t i = 0; services[i]; i++)
+        if (c->provider && !strcmp(c->provider, services[i]))
+            def = services[i];
+    if (c->provider && !strncmp(c->provider, "rackspace", 9))
+        def = "openstack";
+    c->metadata =
+        choice_field(r, "metadata", services,
+                     "'ec2', 'gce', 'azure', 'openstack' or 'none'", def);
+    s = json_str_or(r, "metadata_endpoint", SC_HOST_MAX + 8, "");
+    must(r, !*s || sc_host_port_split(s, 0, host, &port) == 0,
+         "metadata_endpoint", s, "HOST:PORT");
+    c->metadata_endpoint = copy(r, s);
+}
+
 int sc_config_parse(const char *text, const char *what, struct sc_config **ret,
                     struct sc_err *err)
 {
@@ -175,6 +199,7 @@ int sc_config_parse(const char *text, const char *what, struct sc_config **ret,
         listen_field(&r, "controller_listen", "0.0.0.0:7443");
     c->console_listen = listen_field(&r, "console_listen", "0.0.0.0:8443");
     c->openflow_listen = listen_field(&r, "openflow_listen", "0.0.0.0:6653");
+    read_metadata(&r, c);
     c->reserved_mib =
         (uint64_t)json_int_or(&r, "reserved_mib", 0, INT64_C(1) << 40, 0);
     int e = json_done(&r, err);
@@ -223,6 +248,7 @@ void sc_config_free(struct sc_config *c)
         c->datapath,        c->ovsdb,
         c->bridge,          c->controller_listen,
         c->console_listen,  c->openflow_listen,
+        c->metadata,        c->metadata_endpoint,
     };
     for (size_t i = 0; i < SC_ARRAY_LEN(all); i++)
         free(all[i]);

@@ -27,6 +27,10 @@ struct sc_config {
     char *controller_listen, *console_listen, *openflow_listen; /* HOST:PORT */
     uint16_t storage_port, probe_port, migration_port;
     uint64_t reserved_mib; /* Memory never given to guests. */
+    /* Whose metadata service tells of revocations: "ec2", "gce", "azure",
+     * "openstack", "none"; and where it is if not where it always is, as
+     * HOST:PORT (an emulator's; "": not given). */
+    char *metadata, *metadata_endpoint;
 };
 
 /* 0, or -errno with 'err' naming the file and the key at fault. */

@@ -176,6 +176,7 @@ cJSON *config_new(const struct join_request *r, const char *node_id,
     cJSON_AddStringToObject(o, "hypervisor", hypervisor);
     set_if(o, "datapath", r->datapath);
     set_if(o, "ovsdb", r->ovsdb);
+    set_if(o, "metadata", r->metadata);
     cJSON_AddStringToObject(o, "run_dir", r->run_dir);
     cJSON_AddStringToObject(o, "state_dir", r->state_dir);
     cJSON_AddStringToObject(o, "pki_dir", r->pki_dir);

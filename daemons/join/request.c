@@ -27,6 +27,7 @@ static const struct field {
     F("address", "address", "IP address for the other nodes", address),
     F("hypervisor", "hypervisor", "auto, xen, qemu or fake", hypervisor),
     F("datapath", "datapath", "system or netdev", datapath),
+    F("metadata", "metadata", "ec2, gce, azure, openstack or none", metadata),
     F(NULL, "ovsdb", "socket of ovsdb-server", ovsdb),
     F(NULL, "run-dir", "default /run/supercloud", run_dir),
     F(NULL, "state-dir", "default /var/lib/supercloud", state_dir),
@@ -64,7 +65,7 @@ int request_parse(struct join_request *r, const char *text,
 {
     static const char *const allowed[] = {
         "role",    "controller", "token",    "region",       "provider", "name",
-        "address", "hypervisor", "datapath", "reserved_mib", NULL,
+        "address", "hypervisor", "datapath", "reserved_mib", "metadata", NULL,
     };
     SC_AUTO(cjson_free) cJSON *doc = cJSON_Parse(text);
     if (!doc)
@@ -144,6 +145,8 @@ int request_check(const struct join_request *r, struct join_failure *f)
     static const char *const hypervisors[] = { "auto", "xen", "qemu", "fake",
                                                NULL };
     static const char *const datapaths[] = { "system", "netdev", NULL };
+    static const char *const services[] = { "ec2",       "gce",  "azure",
+                                            "openstack", "none", NULL };
     char host[SC_HOST_MAX + 1], pin[TLS_PIN_LEN + 1];
     uint16_t port;
     uint8_t bin[16];
@@ -182,6 +185,11 @@ int request_check(const struct join_request *r, struct join_failure *f)
                          "supercloud: 'datapath' is '%.64s'; it must be "
                          "system or netdev",
                          r->datapath);
+    if (r->metadata && !is_one_of(r->metadata, services))
+        return join_fail(f, JOIN_USER_DATA,
+                         "supercloud: 'metadata' is '%.64s'; it must be ec2, "
+                         "gce, azure, openstack or none",
+                         r->metadata);
     return 0;
 }
 

@@ -18,7 +18,7 @@ struct join_request {
     char *region, *provider, *name;      /* NULL: not given. */
     char *address;                       /* NULL: find it. */
     char *hypervisor;                    /* NULL: "auto". */
-    char *datapath, *ovsdb;              /* NULL: the default of config.h. */
+    char *datapath, *ovsdb, *metadata;   /* NULL: the default of config.h. */
     char *run_dir, *state_dir, *pki_dir; /* Never NULL after request_load. */
     char *config_out;
     uint64_t reserved_mib, timeout_ms;

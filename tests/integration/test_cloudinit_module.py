@@ -59,8 +59,23 @@ CASES = [
     ("a token with a space", node(token=TOKEN + " "), "supercloud.token", "join token"),
     ("a token that is a number", node(token=7), "supercloud.token", "must be a text"),
     ("a controller with a scheme", node(controller="https://x:7443"), "supercloud.controller", "HOST"),
-    ("a region with capitals", node(region="US-East"), "supercloud.region", "'US-East'"),
-    ("an empty region", node(region=""), "supercloud.region", "lower-case"),
+    ("a region as OpenStack has it", node(region="RegionOne"), None, ""),
+    ("a region with a space", node(region="US East"), "supercloud.region", "'US East'"),
+    ("an empty region", node(region=""), "supercloud.region", "letters, digits"),
+    ("a controller with a public name", {"role": "controller", "console_name": "cloud.example.org",
+                                         "acme_email": "me@example.org"}, None, ""),
+    ("a controller with its own ACME server",
+     {"role": "controller", "console_name": "cloud.example.org", "acme_directory": "https://ca.example/dir",
+      "acme_ca": "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n"}, None, ""),
+    ("a public name without a dot", {"role": "controller", "console_name": "cloud"},
+     "supercloud.console_name", "DNS name"),
+    ("an ACME server in the clear", {"role": "controller", "console_name": "c.example.org",
+                                     "acme_directory": "http://x/"}, "supercloud.acme_directory", "https URL"),
+    ("an e-mail without a name", {"role": "controller", "acme_email": "me@example.org"},
+     "supercloud.console_name", "'acme_email' needs it"),
+    ("a node with a public name", node(console_name="c.example.org"), "supercloud.console_name",
+     "only a machine with role 'controller'"),
+    ("an unknown metadata service", node(metadata="aws"), "supercloud.metadata", "one of ec2, gce"),
     ("a name with an underscore", node(name="a_b"), "supercloud.name", "'a_b'"),
     ("an address that is a name", node(address="host"), "supercloud.address", "IP address"),
     ("an unknown hypervisor", node(hypervisor="kvm"), "supercloud.hypervisor", "one of xen, qemu"),
@@ -145,10 +160,12 @@ class Machine:
         with open(self.path(name)) as f:
             return f.read()
 
+    dsname = "Ec2"
+
     def boot(self, cfg, raw=None):
         """Runs the module as a boot does; the exception, or None."""
         raw = "#cloud-config\nsupercloud: {}\n" if raw is None else raw
-        source = types.SimpleNamespace(metadata={"local-ipv4": "10.200.0.2", "region": "ap-northeast"},
+        source = types.SimpleNamespace(dsname=self.dsname, metadata={"local-ipv4": "10.200.0.2", "region": "ap-northeast"},
                                        get_userdata_raw=lambda: raw)
         cloud = types.SimpleNamespace(datasource=source, get_hostname=lambda: "AP-1.example")
         old = dict(os.environ)
@@ -164,7 +181,7 @@ class Machine:
 
     def left(self):
         """What a join could have left behind."""
-        return [p for p in ("etc/supercloud.json", "etc/supercloud.json.new", "etc/roles",
+        return [p for p in ("etc/supercloud.json", "etc/acme.json", "etc/supercloud.json.new", "etc/roles",
                             "state/pki", "run/user-data.json") if os.path.exists(self.path(p))]
 
     def close(self):
@@ -208,6 +225,8 @@ def test_join(m):
     asked = json.loads(v.read("asked"))["supercloud"]
     ok(asked["name"] == "ap-1" and asked["address"] == "10.200.0.2" and asked["hypervisor"] == "xen",
        "what user-data leaves out comes from the machine", asked)
+    ok(asked["metadata"] == "ec2" and not os.path.exists(v.path("etc/acme.json")),
+       "the metadata service is the one cloud-init has found", asked)
     ok(v.read("mode").strip() == "600", "the token is in a file only root can read")
     ok(not os.path.exists(v.path("run/user-data.json")), "and the file is gone afterwards")
     ok("JOINED name=x nid=7" in v.read("console"), "the console says that it joined", v.read("console"))
@@ -235,6 +254,16 @@ def test_join(m):
     ok("sc-controller.service" in v.read("systemctl"), "its controller is started")
     ok("allow" in v.read("chrony/conf.d/supercloud.conf") and not os.listdir(v.path("chrony/sources.d")),
        "its clock serves the others")
+    v.close()
+
+    v = Machine(m)
+    v.dsname = "None"
+    e = v.boot({"supercloud": {"role": "controller", "console_name": "cloud.example.org",
+                               "acme_email": "me@example.org"}})
+    asked = json.loads(v.read("asked"))["supercloud"]
+    ok(e is None and json.loads(v.read("etc/acme.json")) == {"name": "cloud.example.org", "email": "me@example.org"}
+       and asked["metadata"] == "none" and "console_name" not in asked and "acme_email" not in asked,
+       "the public name is left for sc-acme, and not given to sc-join", asked)
     v.close()
 
     v = Machine(m, boot="fallback")
@@ -333,10 +362,17 @@ def test_examples(m):
     import yaml
     folder = os.path.join(TOP, "cloud-init/examples")
     names = sorted(os.listdir(folder))
-    ok(len(names) >= 2, "there are examples", names)
+    ok(len(names) >= 14, "there are examples for each provider and role", names)
     for name in names:
         with open(os.path.join(folder, name)) as f:
             text = f.read()
+        if name.endswith(".tf"):
+            with open(os.path.join(folder, name[:-3] + ".yaml")) as f:
+                plain = f.read()
+            heredoc = text.split("<<SUPERCLOUD\n")[1].split("SUPERCLOUD\n")[0]
+            ok(heredoc == plain and text.count("(") - text.count(")") ==
+               plain.count("(") - plain.count(")"), f"example {name} holds its twin's text", text)
+            continue
         try:
             m.check_raw(text)
             m.validate(yaml.safe_load(text))

@@ -50,8 +50,40 @@ Test(config, what_is_not_said_has_the_documented_default)
 }
 
 static const struct {
+    const char *provider, *more, *metadata;
+} services[] = {
+    { "ec2", "", "ec2" },
+    { "azure", "", "azure" },
+    { "rackspace-classic", "", "openstack" },
+    { "local", "", "none" },
+    { "my-own", "", "none" },
+    { "my-own", ", \"metadata\": \"gce\"", "gce" },
+    { "ec2", ", \"metadata\": \"none\"", "none" },
+};
+
+Test(config, the_metadata_service_is_the_provider_s_if_its_name_is_known)
+{
+    for (size_t i = 0; i < SC_ARRAY_LEN(services); i++) {
+        SC_AUTO(sc_config_free) struct sc_config *c = NULL;
+        char text[1024];
+        struct sc_err err;
+        snprintf(text, sizeof text,
+                 "{" ID ", \"nid\": 3, \"roles\": [\"node\"], \"name\": "
+                 "\"a\", \"region\": \"r\", \"provider\": \"%s\", "
+                 "\"address\": \"10.0.0.1\", "
+                 "\"controller\": {\"host\": \"10.0.0.9\"}%s}",
+                 services[i].provider, services[i].more);
+        cr_assert_eq(sc_config_parse(text, "c", &c, &err), 0, "%s", err.text);
+        cr_expect_str_eq(c->metadata, services[i].metadata, "case %zu", i);
+        cr_expect_str_eq(c->metadata_endpoint, "");
+    }
+}
+
+static const struct {
     const char *text, *want;
 } wrong[] = {
+    { "{" NODE ", \"metadata\": \"aws\"}", "'metadata'" },
+    { "{" NODE ", \"metadata_endpoint\": \"here\"}", "'metadata_endpoint'" },
     { "", "not JSON at byte 0" },
     { "{" NODE "} x", "not JSON" },
     { "{" NODE ", \"colour\": 1}", "unknown key 'colour'" },

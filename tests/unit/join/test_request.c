@@ -49,6 +49,7 @@ static const struct {
     { NODE ", \"address\": \"here\"}", "'address'" },
     { NODE ", \"hypervisor\": \"vmware\"}", "'hypervisor'" },
     { NODE ", \"datapath\": \"dpdk\"}", "'datapath'" },
+    { NODE ", \"metadata\": \"aws\"}", "'metadata'" },
     { NODE ", \"reserved_mib\": -1}", "'reserved_mib'" },
     { "{\"role\": \"controller\", \"region\": \"../x\"}", "'region'" },
 };

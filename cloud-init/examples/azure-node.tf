@@ -1,0 +1,15 @@
+# In a resource "azurerm_linux_virtual_machine":
+custom_data = base64encode(<<SUPERCLOUD
+#cloud-config
+# A node of a Supercloud.  The token is a secret until it has been used.
+# Azure: Create a virtual machine, Advanced, Custom data (65535 bytes).
+# Xen cannot run at Azure: guests need KVM, so a size with nested virtualisation.
+supercloud:
+  role: node
+  controller: cloud.example.org:7443
+  token: sct1.3f0c9a2e.mR8yQ1s0vXkL5tBwZpAe2g.9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+  region: westeurope
+  provider: azure
+  hypervisor: qemu
+SUPERCLOUD
+)

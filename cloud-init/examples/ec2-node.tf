@@ -1,0 +1,13 @@
+# In a resource "aws_instance":
+user_data = <<SUPERCLOUD
+#cloud-config
+# A node of a Supercloud.  The token is a secret until it has been used.
+# EC2: Launch instance, Advanced details, User data (16384 bytes).
+# Metadata version: V2 only (token required).
+supercloud:
+  role: node
+  controller: cloud.example.org:7443
+  token: sct1.3f0c9a2e.mR8yQ1s0vXkL5tBwZpAe2g.9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+  region: us-east-1
+  provider: ec2
+SUPERCLOUD
