@@ -7,10 +7,10 @@
  * folder again.  eth0 is QEMU's user network without a way out (host forwards
  * only); eth1 is the emulated WAN (daemons/wan) if 'wan' is configured. KVM
  * only if the CPU says svm or vmx and /dev/kvm opens: the node alone proves
- * nothing.  No root needed. Settings: {"dir", "wan" (control socket of sc-wan;
- * optional), "firmware" (UEFI code file; optional)}.  Launch options:
- * {"address": "10.200.0.1/24", "forward": [{"host": 8443, "guest": 8443}],
- * "memory_mib", "vcpus"}. */
+ * nothing.  No root needed.  Settings: p_local_fields.  A region is any name;
+ * it is only written down.  publish registers nothing: an image is its file.
+ * Launch options: {"address": "10.200.0.1/24", "forward": [{"host": 8443,
+ * "guest": 8443}], "memory_mib", "vcpus"}. */
 #include "provider/provider-class.h"
 
 #include "common/json.h"
@@ -38,11 +38,18 @@ struct p_local {
     char *dir, *wan, *firmware;
 };
 
-static const struct provider_type types[] = {
-    { "local.small", 2, 2048, false },
-    { "local.medium", 2, 4096, false },
-    { NULL, 0, 0, false },
+static const struct provider_field p_local_fields[] = {
+    { "dir", "folder for the instances", true, false },
+    { "wan", "control socket of sc-wan, the emulated WAN", false, false },
+    { "firmware", "UEFI code file; without it machines have a BIOS", false,
+      false },
+    { 0 },
 };
+
+static const struct {
+    const char *name;
+    unsigned vcpus, memory_mib;
+} types[] = { { "local.small", 2, 2048 }, { "local.medium", 2, 4096 } };
 
 static void p_local_free(struct p_local *p)
 {
@@ -63,14 +70,12 @@ static void local_close(struct provider *up)
 static int local_open(const cJSON *config, struct provider **ret,
                       struct sc_err *err)
 {
-    static const char *const known[] = { "dir", "wan", "firmware", NULL };
     struct json_reader r = json_read(config, "provider 'local'");
     const char *dir = json_str(&r, "dir", 1, 4000);
     const char *wan = json_str_or(&r, "wan", 107, NULL);
     const char *firmware = json_str_or(&r, "firmware", 4000, NULL);
-    json_only(&r, known);
     if (json_done(&r, err) < 0)
-        return err ? err->code : -EINVAL;
+        return -EINVAL;
     if (mkdir(dir, 0700) < 0 && errno != EEXIST)
         return sc_fail(err, -errno, "%s: %s", dir, strerror(errno));
     SC_AUTO(p_local_free) struct p_local *p = calloc(1, sizeof *p);
@@ -78,7 +83,6 @@ static int local_open(const cJSON *config, struct provider **ret,
     if (!p || !real || (wan && !(p->wan = strdup(wan))) ||
         (firmware && !(p->firmware = strdup(firmware))))
         return sc_fail(err, -ENOMEM, "provider 'local': out of memory");
-    p->up.class = &p_local_class;
     p->dir = SC_TAKE(real);
     *ret = &SC_TAKE(p)->up;
     return 0;
@@ -121,6 +125,11 @@ static pid_t live_pid(const struct p_local *p, const char *id)
     return memmem(command, size, folder, strlen(folder)) ? (pid_t)pid : 0;
 }
 
+static const char *region_of(const struct provider_launch *l)
+{
+    return l->region ? l->region : "local";
+}
+
 /* A stable locally administered MAC from the instance's name and the NIC. */
 static void mac_of(const char *name, int nic, char ret[18])
 {
@@ -141,8 +150,8 @@ static int write_seed(const char *folder, const struct provider_launch *l,
     if (asprintf(&meta,
                  "{\"instance-id\": \"%s-%llx\", \"local-hostname\": \"%s\","
                  " \"region\": \"%s\", \"local-ipv4\": \"%.*s\"}\n",
-                 l->name, (unsigned long long)sc_wall_ms(), l->name, l->region,
-                 (int)strcspn(address, "/"), address) < 0 ||
+                 l->name, (unsigned long long)sc_wall_ms(), l->name,
+                 region_of(l), (int)strcspn(address, "/"), address) < 0 ||
         asprintf(&net,
                  "version: 2\nethernets:\n"
                  "  eth0:\n    match: {macaddress: '%s'}\n"
@@ -216,18 +225,18 @@ static int net_argument(const cJSON *forwards, char *ret, size_t size,
 }
 
 static int start_qemu(const struct p_local *p, const struct provider_launch *l,
-                      const struct provider_type *t, const char *folder,
-                      struct sc_err *err)
+                      size_t type, const char *folder, struct sc_err *err)
 {
     char net[1024], nic0[128], nic1[128], wan[512], memory[16], cpus[16];
     char disk[PATH_MAX], seed[PATH_MAX], mac0[18], mac1[18];
     bool kvm = has_kvm();
     struct json_reader o = json_read(l->options, "options");
     int mib = l->options ? (int)json_int_or(&o, "memory_mib", 512, 1 << 20,
-                                            t->memory_mib)
-                         : (int)t->memory_mib;
-    int n_cpus = l->options ? (int)json_int_or(&o, "vcpus", 1, 64, t->vcpus)
-                            : (int)t->vcpus;
+                                            types[type].memory_mib)
+                         : (int)types[type].memory_mib;
+    int n_cpus = l->options
+                     ? (int)json_int_or(&o, "vcpus", 1, 64, types[type].vcpus)
+                     : (int)types[type].vcpus;
     if (l->options && json_done(&o, err) < 0)
         return -EINVAL;
     int r = net_argument(cJSON_GetObjectItem(l->options, "forward"), net,
@@ -306,20 +315,23 @@ static int start_qemu(const struct p_local *p, const struct provider_launch *l,
     return run_program(folder, argv, err);
 }
 
-static int save_record(const struct p_local *p, const struct provider_launch *l,
-                       const struct provider_type *t, const char *address,
+static int save_record(const struct provider_launch *l, size_t type,
+                       const char *address, const char *folder,
                        struct sc_err *err)
 {
     SC_AUTO(cjson_free) cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "id", l->name);
     cJSON_AddStringToObject(o, "name", l->name);
-    cJSON_AddStringToObject(o, "region", l->region);
-    cJSON_AddStringToObject(o, "type", t->name);
+    cJSON_AddStringToObject(o, "region", region_of(l));
+    cJSON_AddStringToObject(o, "type", types[type].name);
+    cJSON_AddStringToObject(o, "image", l->image);
+    cJSON_AddStringToObject(o, "cluster", l->tags.cluster);
+    cJSON_AddStringToObject(o, "token", l->tags.token);
     json_set_strf(o, "address", "%.*s", (int)strcspn(address, "/"), address);
     json_set_u64(o, "created_at", sc_wall_ms());
     SC_AUTO(free) char *text = cJSON_Print(o);
-    SC_AUTO(free) char *path = file_of(p, l->name, "", "instance.json");
-    if (!text || !path)
+    SC_AUTO(free) char *path = NULL;
+    if (!text || asprintf(&path, "%s/instance.json", folder) < 0)
         return sc_fail(err, -ENOMEM, "instance: out of memory");
     return tls_write_file(path, text, 0600, err);
 }
@@ -337,92 +349,34 @@ static int load_record(const struct p_local *p, const char *id,
         .id = strdup(id),
         .name = strdup(json_str(&r, "name", 1, 63)),
         .region = strdup(json_str(&r, "region", 1, 63)),
+        .zone = strdup(""),
         .type = strdup(json_str(&r, "type", 1, 63)),
+        .image = strdup(json_str_or(&r, "image", 4000, "")),
         .address = strdup(json_str(&r, "address", 0, 63)),
+        .private_address = strdup(json_str(&r, "address", 0, 63)),
+        .cluster = strdup(json_str_or(&r, "cluster", 63, "")),
+        .token = strdup(json_str_or(&r, "token", 63, "")),
         .console = file_of(p, id, "", "serial.log"),
         .created_at = (uint64_t)json_int(&r, "created_at", 0, INT64_MAX),
         .state = live_pid(p, id) ? PROVIDER_RUNNING : PROVIDER_STOPPED,
     };
-    if (json_done(&r, err) < 0) {
+    int e = json_done(&r, err);
+    if (e == 0 && (!i.id || !i.name || !i.region || !i.zone || !i.type ||
+                   !i.image || !i.address || !i.private_address || !i.console ||
+                   !i.cluster || !i.token))
+        e = sc_fail(err, -ENOMEM, "instance: out of memory");
+    if (e < 0) {
         provider_instance_clear(&i);
-        return -EINVAL;
+        return e;
     }
     *ret = i;
     return 0;
 }
 
-static int local_launch(struct provider *up, const struct provider_launch *l,
-                        struct provider_instance *ret, struct sc_err *err)
+static int local_fence(struct provider *up, const char *region, const char *id,
+                       struct sc_err *err)
 {
-    struct p_local *p = (struct p_local *)up;
-    const struct provider_type *t = types;
-    while (l->type && t->name && strcmp(t->name, l->type) != 0)
-        t++;
-    if (!t->name)
-        return sc_fail(err, -EINVAL,
-                       "type '%s': unknown; there are local.small and "
-                       "local.medium",
-                       l->type);
-    SC_AUTO(free) char *image = l->image ? realpath(l->image, NULL) : NULL;
-    if (!image)
-        return sc_fail(err, -ENOENT, "image '%s': %s", l->image ? l->image : "",
-                       strerror(ENOENT));
-    const char *address =
-        cJSON_GetStringValue(cJSON_GetObjectItem(l->options, "address"));
-    if (!address)
-        address = "";
-    SC_AUTO(free) char *folder = file_of(p, l->name, "", "");
-    if (!folder)
-        return sc_fail(err, -ENOMEM, "instance: out of memory");
-    if (mkdir(folder, 0700) < 0)
-        return sc_fail(err, -errno, "instance '%s': %s", l->name,
-                       errno == EEXIST ? "the name is in use; terminate it "
-                                         "first or choose another"
-                                       : strerror(errno));
-    size_t n = strlen(image);
-    const char *format =
-        n > 6 && !strcmp(image + n - 6, ".qcow2") ? "qcow2" : "raw";
-    const char *overlay[] = { "qemu-img", "create",     "-q",   "-f",
-                              "qcow2",    "-F",         format, "-b",
-                              image,      "disk.qcow2", NULL };
-    int r = run_program(folder, overlay, err);
-    if (r == 0)
-        r = write_seed(folder, l, address, err);
-    if (r == 0 && p->wan)
-        r = wan_plug(p, l->name, folder, err);
-    if (r == 0)
-        r = save_record(p, l, t, address, err);
-    if (r == 0)
-        r = start_qemu(p, l, t, folder, err);
-    if (r == 0)
-        return load_record(p, l->name, ret, err);
-    if (p->wan)
-        wan_unplug(p, l->name);
-    run_remove_folder(folder);
-    return r;
-}
-
-static int local_list(struct provider *up, provider_each_fn *fn, void *arg,
-                      struct sc_err *err)
-{
-    struct p_local *p = (struct p_local *)up;
-    DIR *d = opendir(p->dir);
-    if (!d)
-        return sc_fail(err, -errno, "%s: %s", p->dir, strerror(errno));
-    int r = 0;
-    for (struct dirent *e; r == 0 && (e = readdir(d));) {
-        struct provider_instance i = { 0 };
-        if (e->d_name[0] == '.' || load_record(p, e->d_name, &i, NULL) < 0)
-            continue;
-        r = fn(arg, &i);
-        provider_instance_clear(&i);
-    }
-    closedir(d);
-    return r;
-}
-
-static int local_fence(struct provider *up, const char *id, struct sc_err *err)
-{
+    (void)region;
     struct p_local *p = (struct p_local *)up;
     pid_t pid = live_pid(p, id);
     if (pid && kill(pid, SIGKILL) < 0 && errno != ESRCH)
@@ -436,14 +390,14 @@ static int local_fence(struct provider *up, const char *id, struct sc_err *err)
     return 0;
 }
 
-static int local_terminate(struct provider *up, const char *id,
-                           struct sc_err *err)
+static int local_terminate(struct provider *up, const char *region,
+                           const char *id, struct sc_err *err)
 {
     struct p_local *p = (struct p_local *)up;
     SC_AUTO(free) char *folder = file_of(p, id, "", "");
     if (!sc_name_ok(id) || !folder)
         return sc_fail(err, -EINVAL, "instance '%s': not a name", id);
-    int r = local_fence(up, id, err);
+    int r = local_fence(up, region, id, err);
     if (r < 0)
         return r;
     if (p->wan)
@@ -452,23 +406,225 @@ static int local_terminate(struct provider *up, const char *id,
     return 0;
 }
 
-static int local_types(struct provider *up, const struct provider_type **ret,
+/* The folder appears with its record in it: whatever a killed launch leaves can
+ * be listed. */
+static int make_folder(const struct p_local *p, const struct provider_launch *l,
+                       size_t type, const char *address, const char *folder,
                        struct sc_err *err)
 {
-    (void)up;
-    (void)err;
-    *ret = types;
+    SC_AUTO(free) char *fresh = NULL;
+    if (asprintf(&fresh, "%s/.%s.new", p->dir, l->name) < 0)
+        return sc_fail(err, -ENOMEM, "instance: out of memory");
+    run_remove_folder(fresh);
+    if (mkdir(fresh, 0700) < 0)
+        return sc_fail(err, -errno, "%s: %s", fresh, strerror(errno));
+    int r = save_record(l, type, address, fresh, err);
+    if (r == 0 && rename(fresh, folder) < 0)
+        r = errno == ENOTEMPTY || errno == EEXIST
+                ? sc_fail(err, -EEXIST,
+                          "instance '%s': the name is in use; terminate it "
+                          "first or choose another",
+                          l->name)
+                : sc_fail(err, -errno, "instance '%s': %s", l->name,
+                          strerror(errno));
+    if (r < 0)
+        run_remove_folder(fresh);
+    return r;
+}
+
+static int local_launch(struct provider *up, const struct provider_launch *l,
+                        struct provider_instance *ret, struct sc_err *err)
+{
+    struct p_local *p = (struct p_local *)up;
+    size_t t = 0;
+    while (l->type && t < SC_ARRAY_LEN(types) &&
+           strcmp(types[t].name, l->type) != 0)
+        t++;
+    if (t == SC_ARRAY_LEN(types))
+        return sc_fail(err, -ENOENT,
+                       "type '%s': unknown; there are local.small and "
+                       "local.medium",
+                       l->type);
+    SC_AUTO(free) char *image = realpath(l->image, NULL);
+    if (!image)
+        return sc_fail(err, -ENOENT, "image '%s': %s", l->image,
+                       strerror(ENOENT));
+    struct provider_instance old = { 0 };
+    if (load_record(p, l->name, &old, NULL) == 0) {
+        bool same = !strcmp(old.token, l->tags.token);
+        if (same && old.state == PROVIDER_RUNNING) { /* This call, again. */
+            *ret = old;
+            return 0;
+        }
+        provider_instance_clear(&old);
+        if (same) /* It was interrupted. */
+            (void)local_terminate(up, NULL, l->name, NULL);
+    }
+    const char *address =
+        cJSON_GetStringValue(cJSON_GetObjectItem(l->options, "address"));
+    if (!address)
+        address = "";
+    SC_AUTO(free) char *folder = file_of(p, l->name, "", "");
+    if (!folder)
+        return sc_fail(err, -ENOMEM, "instance: out of memory");
+    int r = make_folder(p, l, t, address, folder, err);
+    if (r < 0)
+        return r;
+    size_t n = strlen(image);
+    const char *format =
+        n > 6 && !strcmp(image + n - 6, ".qcow2") ? "qcow2" : "raw";
+    const char *overlay[] = { "qemu-img", "create",     "-q",   "-f",
+                              "qcow2",    "-F",         format, "-b",
+                              image,      "disk.qcow2", NULL };
+    r = run_program(folder, overlay, err);
+    if (r == 0)
+        r = write_seed(folder, l, address, err);
+    if (r == 0 && p->wan)
+        r = wan_plug(p, l->name, folder, err);
+    if (r == 0)
+        r = start_qemu(p, l, t, folder, err);
+    if (r == 0)
+        return load_record(p, l->name, ret, err);
+    if (p->wan)
+        wan_unplug(p, l->name);
+    run_remove_folder(folder);
+    return r;
+}
+
+static int local_list(struct provider *up, const char *region,
+                      provider_each_fn *fn, void *arg, struct sc_err *err)
+{
+    struct p_local *p = (struct p_local *)up;
+    DIR *d = opendir(p->dir);
+    if (!d)
+        return sc_fail(err, -errno, "%s: %s", p->dir, strerror(errno));
+    int r = 0;
+    for (struct dirent *e; r == 0 && (e = readdir(d));) {
+        struct provider_instance i = { 0 };
+        if (e->d_name[0] == '.' || load_record(p, e->d_name, &i, NULL) < 0)
+            continue;
+        if (!region || !strcmp(region, i.region))
+            r = fn(arg, &i);
+        provider_instance_clear(&i);
+    }
+    closedir(d);
+    return r;
+}
+
+static int local_types(struct provider *up, const char *region,
+                       provider_each_type_fn *fn, void *arg, struct sc_err *err)
+{
+    (void)up, (void)region, (void)err;
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < SC_ARRAY_LEN(types); i++) {
+        struct provider_type t = { (char *)types[i].name, types[i].vcpus,
+                                   types[i].memory_mib, false, true };
+        r = fn(arg, &t);
+    }
+    return r;
+}
+
+/* What runs here costs nothing: an empty list, rather than no such call. */
+static int local_prices(struct provider *up, const char *region,
+                        const char *type, provider_each_price_fn *fn, void *arg,
+                        struct sc_err *err)
+{
+    (void)up, (void)region, (void)type, (void)fn, (void)arg, (void)err;
     return 0;
+}
+
+static int local_check(struct provider *up, char **ret, struct sc_err *err)
+{
+    const struct p_local *p = (struct p_local *)up;
+    if (access(p->dir, W_OK) < 0)
+        return sc_fail(err, -errno, "%s: %s", p->dir, strerror(errno));
+    return asprintf(ret, "this machine, %s%s", p->dir,
+                    has_kvm() ? "" : " (no KVM: slow)") < 0
+               ? sc_fail(err, -ENOMEM, "out of memory")
+               : 0;
+}
+
+static int local_regions(struct provider *up, provider_each_region_fn *fn,
+                         void *arg, struct sc_err *err)
+{
+    (void)up, (void)err;
+    return fn(arg, "local");
+}
+
+static int local_publish(struct provider *up, const struct provider_publish *q,
+                         struct provider_image *ret, struct sc_err *err)
+{
+    (void)up;
+    struct stat st;
+    SC_AUTO(free) char *path = realpath(q->file, NULL);
+    if (!path || stat(path, &st) < 0 || !S_ISREG(st.st_mode))
+        return sc_fail(err, -ENOENT, "file '%s': not a file", q->file);
+    struct provider_image i = { SC_TAKE(path), strdup(q->name),
+                                strdup(q->region ? q->region : "local") };
+    if (i.name && i.region) {
+        *ret = i;
+        return 0;
+    }
+    provider_image_clear(&i);
+    return sc_fail(err, -ENOMEM, "out of memory");
+}
+
+struct leftovers {
+    const char *cluster;
+    provider_each_resource_fn *fn;
+    void *arg;
+};
+
+static int leftover(void *arg, const struct provider_instance *i)
+{
+    const struct leftovers *l = arg;
+    struct provider_resource r = {
+        .kind = (char *)"instance",
+        .id = i->id,
+        .name = i->name,
+        .region = i->region,
+        .cluster = i->cluster,
+        .token = i->token,
+        .detail = (char *)provider_state_name(i->state),
+        .created_at = i->created_at,
+    };
+    return strcmp(i->cluster, l->cluster) == 0 ? l->fn(l->arg, &r) : 0;
+}
+
+static int local_leftovers(struct provider *up, const char *cluster,
+                           provider_each_resource_fn *fn, void *arg,
+                           struct sc_err *err)
+{
+    struct leftovers l = { cluster, fn, arg };
+    return local_list(up, NULL, leftover, &l, err);
+}
+
+static int local_remove(struct provider *up, const char *kind,
+                        const char *region, const char *id, struct sc_err *err)
+{
+    return strcmp(kind, "instance") == 0
+               ? local_terminate(up, region, id, err)
+               : sc_fail(err, -EINVAL, "kind '%s': there are instances alone",
+                         kind);
 }
 
 const struct provider_class p_local_class = {
     .name = "local",
     .about = "emulated on this machine by QEMU",
+    .fields = p_local_fields,
+    .image_format = "",
+    .permissions = "none: it needs QEMU and a folder it may write to",
     .open = local_open,
     .close = local_close,
+    .check = local_check,
+    .regions = local_regions,
+    .publish = local_publish,
     .launch = local_launch,
     .list = local_list,
     .terminate = local_terminate,
     .fence = local_fence,
     .types = local_types,
+    .prices = local_prices,
+    .leftovers = local_leftovers,
+    .remove = local_remove,
 };

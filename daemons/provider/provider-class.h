@@ -5,7 +5,10 @@
  * it, and callers get -ENOTSUP with the driver's and the call's names.
  * Life: open allocates and checks the settings without touching the cloud
  * (provider.c fills 'hooks' afterwards); every other call may be made in any
- * order; close frees.  HTTP goes through web.h alone. */
+ * order; close frees.  HTTP goes through web.h alone.
+ * provider.c has checked before a driver is called: that the settings have
+ * every required field and no unknown one; names, ids, tags, rules, the size
+ * of the user data, the image's format, and that its file can be read. */
 #ifndef SC_PROVIDER_PROVIDER_CLASS_H
 #define SC_PROVIDER_PROVIDER_CLASS_H
 

@@ -81,7 +81,7 @@ struct provider_type {
     char *name;
     unsigned vcpus, memory_mib;
     bool nested_virtualisation; /* VT-x or SVM can be had inside. */
-    bool xen; /* Our Xen dom0 can run there (Azure: never). */
+    bool xen;                   /* Our Xen dom0 can run there (Azure: never). */
 };
 void provider_type_clear(struct provider_type *t);
 
@@ -114,7 +114,7 @@ void provider_image_clear(struct provider_image *i);
 struct provider_publish {
     const char *name; /* Of the image at the provider. */
     const char *region;
-    const char *file; /* The image as `images/build` made it. */
+    const char *file;   /* The image as `images/build` made it. */
     const char *format; /* manifest.json: "raw", "vhd", "qcow2", "tar.gz" */
     const char *sha256; /* Of the file, hex. */
     const char *boot;   /* "bios", "uefi" */
@@ -124,7 +124,7 @@ struct provider_publish {
     struct provider_tags tags;
 };
 
-struct provider_rule { /* Incoming traffic that is let in. */
+struct provider_rule {    /* Incoming traffic that is let in. */
     const char *protocol; /* "tcp", "udp", "icmp" */
     unsigned port_from, port_to;
     const char *cidr;
@@ -138,7 +138,7 @@ struct provider_launch {
     const char *image;     /* The provider's image; local: a file. */
     const char *user_data; /* Text given to cloud-init. */
     bool spot;
-    double max_price; /* USD an hour for 'spot'; 0: up to on demand. */
+    double max_price;  /* USD an hour for 'spot'; 0: up to on demand. */
     unsigned disk_gib; /* 0: the image's. */
     const struct provider_rule *rules; /* The firewall; NULL: the default's. */
     size_t n_rules;
@@ -161,8 +161,10 @@ const struct provider_class *provider_class_at(size_t i); /* NULL: the end. */
 
 /* 'name' is a driver ("local"), 'config' its settings, secrets among them
  * (borrowed).  Does not touch the cloud.  0, or -errno with 'err' filled;
- * -ENOENT lists the drivers there are; -EINVAL names the field. 'hooks' is
- * copied; NULL: none. */
+ * -ENOENT lists the drivers there are; -EINVAL names the field, one that is
+ * missing or not in the driver's table. 'hooks' is copied; NULL: none.
+ * In all calls a 'region' that is NULL is the settings' (the first of them),
+ * but for provider_list. */
 int provider_open(const char *name, const cJSON *config,
                   const struct provider_hooks *hooks, struct provider **ret,
                   struct sc_err *err) SC_MUST_CHECK;

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <ftw.h>
+#include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
 
@@ -55,9 +56,22 @@ int run_program(const char *folder, const char *const argv[],
     posix_spawn_file_actions_adddup2(&actions, out, 1);
     posix_spawn_file_actions_adddup2(&actions, out, 2);
     posix_spawn_file_actions_addchdir_np(&actions, folder);
+    /* The program does not inherit which signals wait here (worker.h). */
+    posix_spawnattr_t attributes;
+    sigset_t none, usual;
+    sigemptyset(&none);
+    sigemptyset(&usual);
+    sigaddset(&usual, SIGPIPE);
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setsigdefault(&attributes, &usual);
+    posix_spawnattr_setflags(&attributes,
+                             POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
     pid_t pid;
-    int r = posix_spawnp(&pid, argv[0], &actions, NULL, (char **)argv, environ);
+    int r = posix_spawnp(&pid, argv[0], &actions, &attributes, (char **)argv,
+                         environ);
     posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attributes);
     if (r)
         return sc_fail(err, -r, "%s: %s; install %s", argv[0], strerror(r),
                        package_of(argv[0]));

@@ -5,11 +5,14 @@
  * Retry-After says, both kinds of it) after a connection that broke, 408, 429,
  * 500, 502, 503 and 504, and what the driver's 'again' adds; at most
  * WEB_TRIES times and WEB_PATIENCE_MS in all.  A request that is not safe to
- * repeat says 'once': it is tried again only where nothing reached the
- * server.  Secrets: headers and bodies are never logged; errors carry the
- * answer's words, not the request's.
+ * repeat says 'once': it is tried again only where nothing reached the server,
+ * where the server refused to begin (429), and where 'again' says so.  The last
+ * answer is the result, whatever its status.  Secrets: headers and bodies are
+ * never logged; errors carry the answer's words, not the request's, and of the
+ * URL the host alone.
  * One 'struct web' per driver instance; keeps connections; blocks; not
- * thread-safe.  https only, but for the loopback range (emulators).
+ * thread-safe.  https only, but for the loopback range (emulators).  Redirects
+ * are answers like others.
  * Units: ms, bytes. */
 #ifndef SC_PROVIDER_WEB_H
 #define SC_PROVIDER_WEB_H
@@ -24,16 +27,21 @@ enum { WEB_TRIES = 6, WEB_PATIENCE_MS = 300000, WEB_ANSWER_MAX = 64 << 20 };
 
 struct web;
 struct web_options {
-    const char *ca_file;  /* Authorities in a file; NULL: the system's. */
-    unsigned timeout_ms;  /* Of one try; 0: 60 s. */
-    unsigned retry_ms;    /* First pause; 0: 500. */
-    bool (*cancelled)(void *arg); /* Asked between tries; NULL: never. */
+    const char *ca_file; /* Authorities in a file; NULL: the system's. */
+    unsigned timeout_ms; /* Of one try; 0: 60 s. */
+    unsigned retry_ms;   /* First pause; 0: 500. */
+    /* Asked between tries and in pauses, not before the first try; NULL:
+     * never. */
+    bool (*cancelled)(void *arg);
     void *arg;
 };
 int web_new(const struct web_options *o, struct web **ret,
             struct sc_err *err) SC_MUST_CHECK;
 void web_free(struct web *w); /* NULL is allowed. */
 SC_CLEANUP(struct web, web_free)
+/* While on, 'cancelled' is not asked: for undoing what a cancelled call made.
+ */
+void web_undoing(struct web *w, bool on);
 
 struct web_header {
     const char *name, *value;
@@ -53,8 +61,15 @@ struct web_request {
     const char *method, *url;
     const struct web_header *headers;
     size_t n_headers;
-    const void *body; /* NULL: none.  Kept in memory: pieces are small. */
+    const void *body; /* NULL: none. */
     size_t body_size;
+    /* A body too large for memory, instead of 'body': fills 'buf' with up to
+     * 'size' bytes from byte 'at' on (each try begins at 0 again), returns how
+     * many, or -errno, which ends the request and is web_do's result.  No
+     * limit of time then, but a minute without progress. */
+    long (*read)(void *arg, uint64_t at, void *buf, size_t size);
+    uint64_t read_size;  /* bytes in all */
+    unsigned timeout_ms; /* 0: web_options'. */
     bool once;
     /* Called before each try, to sign with the time it is: fills up to
      * 'max' more headers (values from malloc, freed by web) and returns how

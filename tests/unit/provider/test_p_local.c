@@ -56,12 +56,13 @@ static struct provider *open_local(void)
     struct provider *p = NULL;
     SC_AUTO(cjson_free) cJSON *config = cJSON_CreateObject();
     json_set_strf(config, "dir", "%s/instances", folder);
-    cr_assert_eq(provider_open("local", config, &p, &err), 0, "%s", err.text);
+    cr_assert_eq(provider_open("local", config, NULL, &p, &err), 0, "%s",
+                 err.text);
     return p;
 }
 
-static int launch(struct provider *p, const char *name, const char *options,
-                  struct sc_err *err)
+static int launch_as(struct provider *p, const char *name, const char *token,
+                     const char *options, struct sc_err *err)
 {
     char image[128];
     snprintf(image, sizeof image, "%s/image.qcow2", folder);
@@ -70,11 +71,18 @@ static int launch(struct provider *p, const char *name, const char *options,
                                  .region = "us-east",
                                  .image = image,
                                  .user_data = "#cloud-config\n",
-                                 .options = o };
+                                 .options = o,
+                                 .tags = { "c1", token } };
     struct provider_instance i = { 0 };
     int r = provider_launch(p, &l, &i, err);
     provider_instance_clear(&i);
     return r;
+}
+
+static int launch(struct provider *p, const char *name, const char *options,
+                  struct sc_err *err)
+{
+    return launch_as(p, name, name, options, err);
 }
 
 static int count(void *arg, const struct provider_instance *i)
@@ -94,7 +102,7 @@ Test(p_local, a_launched_instance_is_listed_and_terminate_removes_all_of_it)
                         " \"forward\": [{\"host\": 8443, \"guest\": 443}]}",
                         &err),
                  0, "%s", err.text);
-    cr_assert_eq(provider_list(p, count, &n, &err), 0);
+    cr_assert_eq(provider_list(p, NULL, count, &n, &err), 0);
     cr_expect_eq(n, 1);
     char path[256];
     snprintf(path, sizeof path, "%s/instances/us-1/arguments", folder);
@@ -103,13 +111,14 @@ Test(p_local, a_launched_instance_is_listed_and_terminate_removes_all_of_it)
     cr_expect(strstr(arguments, "restrict=on,"
                                 "hostfwd=tcp:127.0.0.1:8443-:443\n"));
     cr_expect(strstr(arguments, "\n777\n"));
-    cr_assert_eq(provider_terminate(p, "us-1", &err), 0, "%s", err.text);
+    cr_assert_eq(provider_terminate(p, NULL, "us-1", &err), 0, "%s", err.text);
     n = 0;
-    cr_assert_eq(provider_list(p, count, &n, &err), 0);
+    cr_assert_eq(provider_list(p, NULL, count, &n, &err), 0);
     cr_expect_eq(n, 0);
     snprintf(path, sizeof path, "%s/instances/us-1", folder);
     cr_expect_neq(access(path, F_OK), 0, "the folder is gone");
-    cr_expect_eq(provider_terminate(p, "us-1", &err), 0, "again is no error");
+    cr_expect_eq(provider_terminate(p, NULL, "us-1", &err), 0,
+                 "again is no error");
 }
 
 Test(p_local, the_same_name_twice_is_refused_and_the_first_lives_on)
@@ -118,11 +127,52 @@ Test(p_local, the_same_name_twice_is_refused_and_the_first_lives_on)
     struct sc_err err = { 0 };
     int n = 0;
     cr_assert_eq(launch(p, "a", "{}", &err), 0, "%s", err.text);
-    cr_expect_eq(launch(p, "a", "{}", &err), -EEXIST);
+    cr_expect_eq(launch_as(p, "a", "another", "{}", &err), -EEXIST);
     cr_expect(strstr(err.text, "terminate it first"));
-    cr_assert_eq(provider_list(p, count, &n, &err), 0);
+    cr_assert_eq(provider_list(p, NULL, count, &n, &err), 0);
     cr_expect_eq(n, 1);
-    cr_expect_eq(provider_terminate(p, "a", &err), 0);
+    cr_expect_eq(provider_terminate(p, NULL, "a", &err), 0);
+}
+
+Test(p_local, the_same_launch_again_is_the_same_instance)
+{
+    SC_AUTO(provider_close) struct provider *p = open_local();
+    struct sc_err err = { 0 };
+    int n = 0;
+    cr_assert_eq(launch_as(p, "a", "job", "{}", &err), 0, "%s", err.text);
+    cr_expect_eq(launch_as(p, "a", "job", "{}", &err), 0, "%s", err.text);
+    cr_assert_eq(provider_list(p, NULL, count, &n, &err), 0);
+    cr_expect_eq(n, 1);
+    cr_assert_eq(provider_fence(p, NULL, "a", &err), 0);
+    cr_expect_eq(launch_as(p, "a", "job", "{}", &err), 0,
+                 "one that was interrupted is made anew: %s", err.text);
+    n = 0;
+    cr_assert_eq(provider_list(p, NULL, count, &n, &err), 0);
+    cr_expect_eq(n, 1);
+    cr_expect_eq(provider_terminate(p, NULL, "a", &err), 0);
+}
+
+static int take_resource(void *arg, const struct provider_resource *r)
+{
+    snprintf(arg, 64, "%s %s", r->kind, r->id);
+    return 0;
+}
+
+Test(p_local, what_a_cluster_left_is_found_and_removed)
+{
+    SC_AUTO(provider_close) struct provider *p = open_local();
+    struct sc_err err = { 0 };
+    char found[64] = "";
+    cr_assert_eq(launch(p, "a", "{}", &err), 0, "%s", err.text);
+    cr_assert_eq(provider_leftovers(p, "c2", take_resource, found, &err), 0);
+    cr_expect_str_eq(found, "", "another cluster's");
+    cr_assert_eq(provider_leftovers(p, "c1", take_resource, found, &err), 0);
+    cr_expect_str_eq(found, "instance a");
+    cr_expect_eq(provider_remove(p, "disk", NULL, "a", &err), -EINVAL);
+    cr_expect_eq(provider_remove(p, "instance", NULL, "a", &err), 0);
+    found[0] = '\0';
+    cr_assert_eq(provider_leftovers(p, "c1", take_resource, found, &err), 0);
+    cr_expect_str_eq(found, "");
 }
 
 Test(p_local, a_failed_launch_leaves_nothing_and_tells_qemus_own_words)
@@ -164,21 +214,22 @@ Test(p_local, a_pid_that_was_used_again_is_not_taken_for_the_machine)
     int n = 0;
     char path[256], pid[32];
     cr_assert_eq(launch(p, "a", "{}", &err), 0, "%s", err.text);
-    cr_assert_eq(provider_fence(p, "a", &err), 0, "%s", err.text);
+    cr_assert_eq(provider_fence(p, NULL, "a", &err), 0, "%s", err.text);
     snprintf(path, sizeof path, "%s/instances/a/qemu.pid", folder);
     snprintf(pid, sizeof pid, "%d", (int)getpid());
     FILE *f = fopen(path, "we");
     fputs(pid, f);
     fclose(f);
-    cr_assert_eq(provider_list(p, count, &n, &err), 0);
+    cr_assert_eq(provider_list(p, NULL, count, &n, &err), 0);
     cr_expect_eq(n, 0);
-    cr_expect_eq(provider_fence(p, "a", &err), 0, "and nobody was killed");
+    cr_expect_eq(provider_fence(p, NULL, "a", &err), 0,
+                 "and nobody was killed");
 }
 
 Test(p_local, an_unknown_driver_lists_those_there_are)
 {
     struct sc_err err = { 0 };
     struct provider *p = NULL;
-    cr_expect_eq(provider_open("moon", NULL, &p, &err), -ENOENT);
+    cr_expect_eq(provider_open("moon", NULL, NULL, &p, &err), -ENOENT);
     cr_expect(strstr(err.text, "local"));
 }
