@@ -588,7 +588,8 @@ static int leftover(void *arg, const struct provider_instance *i)
         .detail = (char *)provider_state_name(i->state),
         .created_at = i->created_at,
     };
-    return strcmp(i->cluster, l->cluster) == 0 ? l->fn(l->arg, &r) : 0;
+    return i->cluster && strcmp(i->cluster, l->cluster) == 0 ? l->fn(l->arg, &r)
+                                                             : 0;
 }
 
 static int local_leftovers(struct provider *up, const char *cluster,
