@@ -55,6 +55,13 @@ sc_hash() {
     } | sha256sum | cut -c1-16
 }
 
+# sc_uuid TEXT: a UUID that follows from TEXT (version 4's form).
+sc_uuid() {
+    local h
+    h=$(printf %s "$1" | sha256sum)
+    printf '%s-%s-4%s-8%s-%s\n' "${h:0:8}" "${h:8:4}" "${h:13:3}" "${h:17:3}" "${h:20:12}"
+}
+
 # sc_lock NAME: one builder of NAME at a time; the second waits and then finds
 # the first one's result in the cache.  Held until the script ends.
 sc_lock() {
@@ -87,6 +94,19 @@ sc_debian_suites() {
         sort -u | awk '{ k = $1 " " $2; c[k] = c[k] " " $3 } END { for (k in c) print k c[k] }' | sort)
     [ -n "$lines" ] || die "apt knows no Debian archive here; run 'apt-get update' first"
     printf '%s\n' "$lines"
+}
+
+# sc_archive_epoch: the date of the newest index of those archives, in seconds:
+# the "now" of what is made from them, the same whenever it is made.
+sc_archive_epoch() {
+    local lists date newest=0
+    lists=$(apt-config shell d Dir::State::lists/d | sed "s/^d='//; s/'$//")
+    while IFS= read -r date; do
+        date=$(date -u -d "$date" +%s)
+        if [ "$date" -gt $newest ]; then newest=$date; fi
+    done < <(grep -lsx 'Origin: Debian' "$lists"/*Release | xargs -r sed -ns '/^Date: /{s///p;q}')
+    [ $newest -gt 0 ] || die "apt has no index of a Debian archive here; run 'apt-get update' first"
+    echo $newest
 }
 
 sc_keyring=/usr/share/keyrings/debian-archive-keyring.gpg
