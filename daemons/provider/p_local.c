@@ -4,11 +4,11 @@
  * An instance is a folder <dir>/<name> with all that belongs to it: disk.qcow2
  * (over the image), seed.img (NoCloud: user-data, meta-data, network-config),
  * serial.log, qemu.pid, qmp.sock, instance.json.  A failed launch removes the
- * folder again.  eth0 is QEMU's user network without a way out (host forwards
- * only); eth1 is the emulated WAN (daemons/wan) if 'wan' is configured. KVM
- * only if the CPU says svm or vmx and /dev/kvm opens: the node alone proves
- * nothing.  No root needed.  Settings: p_local_fields.  A region is any name;
- * it is only written down.  publish registers nothing: an image is its file.
+ * folder again.  The machine itself, and what it can be like, is
+ * p_local_machine's.  KVM only if the CPU says svm or vmx and /dev/kvm opens:
+ * the node alone proves nothing.  No root needed.  Settings: p_local_fields.  A
+ * region is any name; it is only written down.  publish registers nothing: an
+ * image is its file (raw, qcow2, VHD).
  * Launch options: {"address": "10.200.0.1/24", "forward": [{"host": 8443,
  * "guest": 8443}], "memory_mib", "vcpus"}. */
 #include "provider/provider-class.h"
@@ -17,6 +17,7 @@
 #include "common/loop.h"
 #include "common/rpc_sync.h"
 #include "common/tls.h"
+#include "provider/p_local_machine.h"
 #include "provider/run.h"
 
 #include <dirent.h>
@@ -26,16 +27,10 @@
 #include <sys/stat.h>
 #include <time.h>
 
-/* TCG's faults are left out: SMAP checks on far returns are wrong, and AVX
- * state does not survive Xen's switches between guests.  Without ERMS and FSRM
- * pages are copied much faster. */
-#define TCG_CPU                                                                \
-    "max,-smap,-smep,-erms,-fsrm,-xsave,-xsaveopt,-avx,-avx2,-f16c,-fma,-mpx," \
-    "-pku"
-
 struct p_local {
     struct provider up; /* Must be first. */
-    char *dir, *wan, *firmware;
+    char *dir, *wan, *firmware, *emulator;
+    const struct local_hardware *hardware;
 };
 
 static const struct provider_field p_local_fields[] = {
@@ -43,6 +38,12 @@ static const struct provider_field p_local_fields[] = {
     { "wan", "control socket of sc-wan, the emulated WAN", false, false },
     { "firmware", "UEFI code file; without it machines have a BIOS", false,
       false },
+    { "like",
+      "provider whose hardware and services machines have: ec2, gce, "
+      "azure, rackspace, rackspace-classic",
+      false, false },
+    { "emulator", "program that plays that provider's network and services",
+      false, false },
     { 0 },
 };
 
@@ -58,6 +59,7 @@ static void p_local_free(struct p_local *p)
     free(p->dir);
     free(p->wan);
     free(p->firmware);
+    free(p->emulator);
     free(p);
 }
 SC_CLEANUP(struct p_local, p_local_free)
@@ -74,15 +76,26 @@ static int local_open(const cJSON *config, struct provider **ret,
     const char *dir = json_str(&r, "dir", 1, 4000);
     const char *wan = json_str_or(&r, "wan", 107, NULL);
     const char *firmware = json_str_or(&r, "firmware", 4000, NULL);
+    const char *like = json_str_or(&r, "like", 63, "");
+    const char *emulator = json_str_or(&r, "emulator", 4000, NULL);
     if (json_done(&r, err) < 0)
         return -EINVAL;
+    const struct local_hardware *hardware = local_hardware_find(like);
+    if (!hardware)
+        return sc_fail(err, -EINVAL, "like: '%s' is unknown; there are %s",
+                       like, local_hardware_names());
+    if (*like && !emulator)
+        return sc_fail(err, -EINVAL, "emulator: needed for machines like %s's",
+                       like);
     if (mkdir(dir, 0700) < 0 && errno != EEXIST)
         return sc_fail(err, -errno, "%s: %s", dir, strerror(errno));
     SC_AUTO(p_local_free) struct p_local *p = calloc(1, sizeof *p);
     SC_AUTO(free) char *real = realpath(dir, NULL);
     if (!p || !real || (wan && !(p->wan = strdup(wan))) ||
-        (firmware && !(p->firmware = strdup(firmware))))
+        (firmware && !(p->firmware = strdup(firmware))) ||
+        (*like && !(p->emulator = strdup(emulator))))
         return sc_fail(err, -ENOMEM, "provider 'local': out of memory");
+    p->hardware = hardware;
     p->dir = SC_TAKE(real);
     *ret = &SC_TAKE(p)->up;
     return 0;
@@ -99,19 +112,16 @@ static char *file_of(const struct p_local *p, const char *instance,
                : path;
 }
 
-static bool has_kvm(void)
-{
-    SC_AUTO(free) char *cpu = NULL;
-    SC_AUTO(close) int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-    return fd >= 0 && run_read_file("/proc/cpuinfo", &cpu) == 0 &&
-           (strstr(cpu, " svm") || strstr(cpu, " vmx"));
-}
+#define QEMU "qemu.pid"
+#define EMULATOR "metadata.pid"
 
-/* The pid of the instance's QEMU if it lives: the pid file's process must have
- * our folder on its command line, so a reused pid is never taken for it. */
-static pid_t live_pid(const struct p_local *p, const char *id)
+/* The pid of the instance's 'program' if it lives: the pid file's process must
+ * have our folder on its command line, so a reused pid is never taken for it.
+ */
+static pid_t live_pid(const struct p_local *p, const char *id,
+                      const char *program)
 {
-    SC_AUTO(free) char *pid_file = file_of(p, id, "", "qemu.pid");
+    SC_AUTO(free) char *pid_file = file_of(p, id, "", program);
     SC_AUTO(free) char *folder = file_of(p, id, "", "");
     SC_AUTO(free) char *text = NULL, *command = NULL;
     size_t size = 0;
@@ -128,57 +138,6 @@ static pid_t live_pid(const struct p_local *p, const char *id)
 static const char *region_of(const struct provider_launch *l)
 {
     return l->region ? l->region : "local";
-}
-
-/* A stable locally administered MAC from the instance's name and the NIC. */
-static void mac_of(const char *name, int nic, char ret[18])
-{
-    char text[160], hex[65];
-    snprintf(text, sizeof text, "%s/%d", name, nic);
-    tls_sha256_hex(text, strlen(text), hex);
-    snprintf(ret, 18, "52:54:%.2s:%.2s:%.2s:%.2s", hex, hex + 2, hex + 4,
-             hex + 6);
-}
-
-static int write_seed(const char *folder, const struct provider_launch *l,
-                      const char *address, struct sc_err *err)
-{
-    char mac0[18], mac1[18], path[PATH_MAX];
-    mac_of(l->name, 0, mac0);
-    mac_of(l->name, 1, mac1);
-    SC_AUTO(free) char *meta = NULL, *net = NULL;
-    if (asprintf(&meta,
-                 "{\"instance-id\": \"%s-%llx\", \"local-hostname\": \"%s\","
-                 " \"region\": \"%s\", \"local-ipv4\": \"%.*s\"}\n",
-                 l->name, (unsigned long long)sc_wall_ms(), l->name,
-                 region_of(l), (int)strcspn(address, "/"), address) < 0 ||
-        asprintf(&net,
-                 "version: 2\nethernets:\n"
-                 "  eth0:\n    match: {macaddress: '%s'}\n"
-                 "    set-name: eth0\n    dhcp4: true\n"
-                 "  eth1:\n    match: {macaddress: '%s'}\n"
-                 "    set-name: eth1\n    optional: true\n    %s%s%s\n",
-                 mac0, mac1, *address ? "addresses: ['" : "dhcp4: false",
-                 address, *address ? "']" : "") < 0)
-        return sc_fail(err, -ENOMEM, "seed: out of memory");
-    const struct {
-        const char *name, *text;
-    } files[] = { { "user-data", l->user_data ? l->user_data : "" },
-                  { "meta-data", meta },
-                  { "network-config", net } };
-    for (size_t i = 0; i < SC_ARRAY_LEN(files); i++) {
-        snprintf(path, sizeof path, "%s/%s", folder, files[i].name);
-        int r = tls_write_file(path, files[i].text, 0600, err);
-        if (r < 0)
-            return r;
-    }
-    const char *format[] = { "mkfs.vfat", "-C",   "-n", "CIDATA",
-                             "seed.img",  "2048", NULL };
-    const char *copy[] = { "mcopy",     "-i",        "seed.img",
-                           "user-data", "meta-data", "network-config",
-                           "::",        NULL };
-    int r = run_program(folder, format, err);
-    return r < 0 ? r : run_program(folder, copy, err);
 }
 
 static int wan_call(const struct p_local *p, const char *method, cJSON *params,
@@ -203,116 +162,6 @@ static void wan_unplug(const struct p_local *p, const char *name)
     cJSON *params = cJSON_CreateObject();
     cJSON_AddStringToObject(params, "name", name);
     (void)wan_call(p, "wan.detach", params, NULL); /* Absent is fine. */
-}
-
-/* user network, closed to the outside, with the host forwards asked for. */
-static int net_argument(const cJSON *forwards, char *ret, size_t size,
-                        struct sc_err *err)
-{
-    int len = snprintf(ret, size, "user,id=mgmt,restrict=on");
-    for (const cJSON *f = forwards ? forwards->child : NULL; f; f = f->next) {
-        struct json_reader r = json_read(f, "forward");
-        int host = (int)json_int(&r, "host", 1, 65535);
-        int guest = (int)json_int(&r, "guest", 1, 65535);
-        if (json_done(&r, err) < 0)
-            return -EINVAL;
-        len += snprintf(ret + len, size - (size_t)len,
-                        ",hostfwd=tcp:127.0.0.1:%d-:%d", host, guest);
-        if ((size_t)len >= size)
-            return sc_fail(err, -E2BIG, "forward: too many");
-    }
-    return 0;
-}
-
-static int start_qemu(const struct p_local *p, const struct provider_launch *l,
-                      size_t type, const char *folder, struct sc_err *err)
-{
-    char net[1024], nic0[128], nic1[128], wan[512], memory[16], cpus[16];
-    char disk[PATH_MAX], seed[PATH_MAX], mac0[18], mac1[18];
-    bool kvm = has_kvm();
-    struct json_reader o = json_read(l->options, "options");
-    int mib = l->options ? (int)json_int_or(&o, "memory_mib", 512, 1 << 20,
-                                            types[type].memory_mib)
-                         : (int)types[type].memory_mib;
-    int n_cpus = l->options
-                     ? (int)json_int_or(&o, "vcpus", 1, 64, types[type].vcpus)
-                     : (int)types[type].vcpus;
-    if (l->options && json_done(&o, err) < 0)
-        return -EINVAL;
-    int r = net_argument(cJSON_GetObjectItem(l->options, "forward"), net,
-                         sizeof net, err);
-    if (r < 0)
-        return r;
-    mac_of(l->name, 0, mac0);
-    mac_of(l->name, 1, mac1);
-    snprintf(nic0, sizeof nic0, "virtio-net-pci,netdev=mgmt,romfile=,mac=%s",
-             mac0);
-    snprintf(nic1, sizeof nic1, "virtio-net-pci,netdev=wan,romfile=,mac=%s",
-             mac1);
-    snprintf(wan, sizeof wan,
-             "dgram,id=wan,local.type=unix,local.path=%s/vm.sock,"
-             "remote.type=unix,remote.path=%s/wan.sock",
-             folder, folder);
-    snprintf(memory, sizeof memory, "%d", mib);
-    snprintf(cpus, sizeof cpus, "%d", n_cpus);
-    snprintf(disk, sizeof disk,
-             "if=virtio,format=qcow2,discard=unmap,cache=unsafe,file=%s/"
-             "disk.qcow2",
-             folder);
-    snprintf(seed, sizeof seed,
-             "if=virtio,format=raw,readonly=on,file=%s/seed.img", folder);
-    const char *argv[64] = { "qemu-system-x86_64",
-                             "-name",
-                             l->name,
-                             "-machine",
-                             "q35",
-                             "-accel",
-                             kvm ? "kvm" : "tcg,thread=multi,tb-size=512",
-                             "-cpu",
-                             kvm ? "host" : TCG_CPU,
-                             "-smp",
-                             cpus,
-                             "-m",
-                             memory,
-                             "-display",
-                             "none",
-                             "-no-user-config",
-                             "-nodefaults",
-                             "-drive",
-                             disk,
-                             "-drive",
-                             seed,
-                             "-netdev",
-                             net,
-                             "-device",
-                             nic0,
-                             "-device",
-                             "virtio-rng-pci",
-                             "-chardev",
-                             "file,id=serial,path=serial.log",
-                             "-serial",
-                             "chardev:serial",
-                             "-qmp",
-                             "unix:qmp.sock,server=on,wait=off",
-                             "-pidfile",
-                             "qemu.pid",
-                             "-daemonize",
-                             NULL };
-    int n = 0;
-    while (argv[n])
-        n++;
-    if (p->wan) {
-        argv[n++] = "-netdev";
-        argv[n++] = wan;
-        argv[n++] = "-device";
-        argv[n++] = nic1;
-    }
-    if (p->firmware) {
-        argv[n++] = "-bios";
-        argv[n++] = p->firmware;
-    }
-    argv[n] = NULL;
-    return run_program(folder, argv, err);
 }
 
 static int save_record(const struct provider_launch *l, size_t type,
@@ -358,7 +207,7 @@ static int load_record(const struct p_local *p, const char *id,
         .token = strdup(json_str_or(&r, "token", 63, "")),
         .console = file_of(p, id, "", "serial.log"),
         .created_at = (uint64_t)json_int(&r, "created_at", 0, INT64_MAX),
-        .state = live_pid(p, id) ? PROVIDER_RUNNING : PROVIDER_STOPPED,
+        .state = live_pid(p, id, QEMU) ? PROVIDER_RUNNING : PROVIDER_STOPPED,
     };
     int e = json_done(&r, err);
     if (e == 0 && (!i.id || !i.name || !i.region || !i.zone || !i.type ||
@@ -373,21 +222,27 @@ static int load_record(const struct p_local *p, const char *id,
     return 0;
 }
 
+/* Ends a program of the instance for certain. */
+static int end_program(const struct p_local *p, const char *id,
+                       const char *program, struct sc_err *err)
+{
+    pid_t pid = live_pid(p, id, program);
+    if (pid && kill(pid, SIGKILL) < 0 && errno != ESRCH)
+        return sc_fail(err, -errno, "instance '%s': kill: %s", id,
+                       strerror(errno));
+    for (int i = 0; i < 1000 && live_pid(p, id, program); i++)
+        nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
+    if (live_pid(p, id, program))
+        return sc_fail(err, -ETIMEDOUT,
+                       "instance '%s': still there 10 s after SIGKILL", id);
+    return 0;
+}
+
 static int local_fence(struct provider *up, const char *region, const char *id,
                        struct sc_err *err)
 {
     (void)region;
-    struct p_local *p = (struct p_local *)up;
-    pid_t pid = live_pid(p, id);
-    if (pid && kill(pid, SIGKILL) < 0 && errno != ESRCH)
-        return sc_fail(err, -errno, "instance '%s': kill: %s", id,
-                       strerror(errno));
-    for (int i = 0; i < 1000 && live_pid(p, id); i++)
-        nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
-    if (live_pid(p, id))
-        return sc_fail(err, -ETIMEDOUT,
-                       "instance '%s': still there 10 s after SIGKILL", id);
-    return 0;
+    return end_program((struct p_local *)up, id, QEMU, err);
 }
 
 static int local_terminate(struct provider *up, const char *region,
@@ -398,6 +253,8 @@ static int local_terminate(struct provider *up, const char *region,
     if (!sc_name_ok(id) || !folder)
         return sc_fail(err, -EINVAL, "instance '%s': not a name", id);
     int r = local_fence(up, region, id, err);
+    if (r == 0)
+        r = end_program(p, id, EMULATOR, err);
     if (r < 0)
         return r;
     if (p->wan)
@@ -432,6 +289,56 @@ static int make_folder(const struct p_local *p, const struct provider_launch *l,
     return r;
 }
 
+/* The instance's own copy-on-write copy, as large as asked for. */
+static int make_disk(const struct provider_launch *l, const char *image,
+                     const char *folder, struct sc_err *err)
+{
+    char size[32] = "";
+    if (l->disk_gib)
+        snprintf(size, sizeof size, "%uG", l->disk_gib);
+    const char *overlay[] = { "qemu-img",
+                              "create",
+                              "-q",
+                              "-f",
+                              "qcow2",
+                              "-F",
+                              local_image_format(image),
+                              "-b",
+                              image,
+                              "disk.qcow2",
+                              *size ? size : NULL,
+                              NULL };
+    return run_program(folder, overlay, err);
+}
+
+static int start_machine(const struct p_local *p,
+                         const struct provider_launch *l, size_t type,
+                         const char *address, const char *folder,
+                         struct sc_err *err)
+{
+    struct local_machine m = {
+        .folder = folder,
+        .launch = l,
+        .region = region_of(l),
+        .hardware = p->hardware,
+        .firmware = p->firmware,
+        .emulator = p->emulator,
+        .address = address,
+        .wan = p->wan != NULL,
+        .memory_mib = types[type].memory_mib,
+        .vcpus = types[type].vcpus,
+    };
+    if (l->options) {
+        struct json_reader o = json_read(l->options, "options");
+        m.memory_mib = (unsigned)json_int_or(&o, "memory_mib", 512, 1 << 20,
+                                             types[type].memory_mib);
+        m.vcpus = (unsigned)json_int_or(&o, "vcpus", 1, 64, types[type].vcpus);
+        if (json_done(&o, err) < 0)
+            return -EINVAL;
+    }
+    return local_machine_start(&m, err);
+}
+
 static int local_launch(struct provider *up, const struct provider_launch *l,
                         struct provider_instance *ret, struct sc_err *err)
 {
@@ -462,6 +369,9 @@ static int local_launch(struct provider *up, const struct provider_launch *l,
     }
     const char *address =
         cJSON_GetStringValue(cJSON_GetObjectItem(l->options, "address"));
+    if (!address && p->emulator)
+        return sc_fail(err, -EINVAL,
+                       "options: 'address' is needed, such as 10.200.0.1/24");
     if (!address)
         address = "";
     SC_AUTO(free) char *folder = file_of(p, l->name, "", "");
@@ -470,21 +380,14 @@ static int local_launch(struct provider *up, const struct provider_launch *l,
     int r = make_folder(p, l, t, address, folder, err);
     if (r < 0)
         return r;
-    size_t n = strlen(image);
-    const char *format =
-        n > 6 && !strcmp(image + n - 6, ".qcow2") ? "qcow2" : "raw";
-    const char *overlay[] = { "qemu-img", "create",     "-q",   "-f",
-                              "qcow2",    "-F",         format, "-b",
-                              image,      "disk.qcow2", NULL };
-    r = run_program(folder, overlay, err);
-    if (r == 0)
-        r = write_seed(folder, l, address, err);
+    r = make_disk(l, image, folder, err);
     if (r == 0 && p->wan)
         r = wan_plug(p, l->name, folder, err);
     if (r == 0)
-        r = start_qemu(p, l, t, folder, err);
+        r = start_machine(p, l, t, address, folder, err);
     if (r == 0)
         return load_record(p, l->name, ret, err);
+    (void)end_program(p, l->name, EMULATOR, NULL);
     if (p->wan)
         wan_unplug(p, l->name);
     run_remove_folder(folder);
@@ -539,7 +442,7 @@ static int local_check(struct provider *up, char **ret, struct sc_err *err)
     if (access(p->dir, W_OK) < 0)
         return sc_fail(err, -errno, "%s: %s", p->dir, strerror(errno));
     return asprintf(ret, "this machine, %s%s", p->dir,
-                    has_kvm() ? "" : " (no KVM: slow)") < 0
+                    local_has_kvm() ? "" : " (no KVM: slow)") < 0
                ? sc_fail(err, -ENOMEM, "out of memory")
                : 0;
 }

@@ -7,6 +7,7 @@
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -224,6 +225,128 @@ Test(p_local, a_pid_that_was_used_again_is_not_taken_for_the_machine)
     cr_expect_eq(n, 0);
     cr_expect_eq(provider_fence(p, NULL, "a", &err), 0,
                  "and nobody was killed");
+}
+
+static struct provider *open_like(const char *like, struct sc_err *err)
+{
+    struct provider *p = NULL;
+    SC_AUTO(cjson_free) cJSON *config = cJSON_CreateObject();
+    json_set_strf(config, "dir", "%s/instances", folder);
+    cJSON_AddStringToObject(config, "like", like);
+    json_set_strf(config, "emulator", "%s/bin/emulator", folder);
+    /* As the real one: it stays, with the folder on its command line. */
+    put_program("emulator",
+                "stat -c %a provider.json > mode; cp provider.json told\n"
+                "setsid sh -c 'sleep 60' \"$2/\" >/dev/null 2>&1 &\n"
+                "echo $! > metadata.pid");
+    return provider_open("local", config, NULL, &p, err) < 0 ? NULL : p;
+}
+
+static const struct {
+    const char *like, *want[3];
+} hardware[] = {
+    { "ec2", { "\nnvme,", "\ne1000e,netdev=net0", "serial=ec2" } },
+    { "gce",
+      { "\nscsi-hd,", "\nvirtio-net-pci,netdev=net0",
+        "product=Google Compute Engine,uuid=" } },
+    { "azure",
+      { "\nide-hd,", "disc.iso", "asset=7783-7084-3265-9085-8269-3286-77\n" } },
+    { "rackspace",
+      { "\nvirtio-blk-pci,", "\nvirtio-net-pci,netdev=net0",
+        "product=OpenStack Nova," } },
+    { "rackspace-classic", { "\npc\n", "\nrtl8139,", "disc.iso" } },
+};
+
+Test(p_local, a_machine_like_another_providers_has_its_hardware_and_identity)
+{
+    for (size_t i = 0; i < sizeof hardware / sizeof *hardware; i++) {
+        struct sc_err err = { 0 };
+        const char *like = hardware[i].like;
+        SC_AUTO(provider_close) struct provider *p = open_like(like, &err);
+        cr_assert(p, "case '%s': %s", like, err.text);
+        cr_assert_eq(launch(p, "a", "{\"address\": \"10.200.0.1/24\"}", &err),
+                     0, "case '%s': %s", like, err.text);
+        SC_AUTO(free) char *arguments = NULL, *told = NULL, *mode = NULL;
+        char path[256];
+        snprintf(path, sizeof path, "%s/instances/a/arguments", folder);
+        cr_assert_eq(run_read_file(path, &arguments), 0);
+        for (size_t k = 0; k < 3; k++)
+            cr_expect(strstr(arguments, hardware[i].want[k]),
+                      "case '%s': no '%s' in %s", like, hardware[i].want[k],
+                      arguments);
+        cr_expect(!strstr(arguments, "%U") && !strstr(arguments, "user,id="),
+                  "case '%s'", like);
+        snprintf(path, sizeof path, "%s/instances/a/told", folder);
+        cr_assert_eq(run_read_file(path, &told), 0);
+        snprintf(path, sizeof path, "%s/instances/a/mode", folder);
+        cr_assert_eq(run_read_file(path, &mode), 0);
+        cr_expect_str_eq(mode, "600\n", "the user-data is in it");
+        SC_AUTO(cjson_free) cJSON *o = cJSON_Parse(told);
+        const char *uuid = cJSON_GetStringValue(cJSON_GetObjectItem(o, "uuid"));
+        cr_assert(uuid && strstr(arguments, uuid),
+                  "case '%s': the firmware and the provider tell one UUID",
+                  like);
+        cr_expect_str_eq(
+            cJSON_GetStringValue(cJSON_GetObjectItem(o, "user_data")),
+            "#cloud-config\n");
+        cr_assert_eq(provider_terminate(p, NULL, "a", &err), 0, "%s", err.text);
+    }
+}
+
+/* A zombie, which nobody may have waited for yet, does not. */
+static bool lives(const char *pid_file)
+{
+    SC_AUTO(free) char *pid = NULL, *command = NULL;
+    size_t size = 0;
+    char path[64];
+    cr_assert_eq(run_read_file(pid_file, &pid), 0);
+    snprintf(path, sizeof path, "/proc/%ld/cmdline", strtol(pid, NULL, 10));
+    return run_read_file_size(path, &command, &size) == 0 && size > 0;
+}
+
+Test(p_local, terminate_ends_the_emulated_provider_too)
+{
+    struct sc_err err = { 0 };
+    char path[256], kept[128];
+    SC_AUTO(provider_close) struct provider *p = open_like("ec2", &err);
+    cr_assert_eq(launch(p, "a", "{}", &err), -EINVAL);
+    cr_expect(strstr(err.text, "address"), "%s", err.text);
+    cr_assert_eq(launch(p, "a", "{\"address\": \"10.200.0.1/24\"}", &err), 0,
+                 "%s", err.text);
+    snprintf(path, sizeof path, "%s/instances/a/metadata.pid", folder);
+    snprintf(kept, sizeof kept, "%s/pid", folder);
+    cr_assert_eq(link(path, kept), 0);
+    cr_expect(lives(kept));
+    cr_assert_eq(provider_fence(p, NULL, "a", &err), 0, "%s", err.text);
+    cr_expect(lives(kept), "a machine without power keeps its provider");
+    cr_assert_eq(provider_terminate(p, NULL, "a", &err), 0, "%s", err.text);
+    cr_expect(!lives(kept));
+}
+
+Test(p_local, a_failed_launch_ends_the_emulated_provider)
+{
+    struct sc_err err = { 0 };
+    SC_AUTO(provider_close) struct provider *p = open_like("gce", &err);
+    put_program("qemu-system-x86_64",
+                "cp metadata.pid ../../pid; echo no such machine >&2; exit 1");
+    cr_assert_eq(launch(p, "a", "{\"address\": \"10.200.0.1/24\"}", &err),
+                 -EIO);
+    char kept[128];
+    snprintf(kept, sizeof kept, "%s/pid", folder);
+    cr_expect(!lives(kept));
+}
+
+Test(p_local, like_must_be_known_and_needs_an_emulator)
+{
+    struct sc_err err = { 0 };
+    struct provider *p = NULL;
+    cr_expect_null(open_like("moon", &err));
+    cr_expect(strstr(err.text, "rackspace-classic"), "%s", err.text);
+    SC_AUTO(cjson_free) cJSON *config = cJSON_CreateObject();
+    json_set_strf(config, "dir", "%s/instances", folder);
+    cJSON_AddStringToObject(config, "like", "ec2");
+    cr_expect_eq(provider_open("local", config, NULL, &p, &err), -EINVAL);
+    cr_expect(strstr(err.text, "emulator"), "%s", err.text);
 }
 
 Test(p_local, an_unknown_driver_lists_those_there_are)
