@@ -78,7 +78,7 @@ struct world {
     uint64_t restart_at;
     struct wnode nodes[WORLD_NODES + 1]; /* By nid, from 1. */
     bool cut[WORLD_NODES + 1][WORLD_NODES + 1];
-    bool network; /* sc-network is there. */
+    bool network;         /* sc-network is there. */
     uint64_t switches_at; /* Until then sc-network misses the switches. */
     struct wevent events[WORLD_EVENTS];
     size_t n_events;
