@@ -1,6 +1,7 @@
 /* http_head - the first lines of an HTTP/1.1 message, request or response.
  *
- * Private to the WebSocket transport, which needs no more of HTTP than this.
+ * For the WebSocket transport and sc-node's metadata client, which need no more
+ * of HTTP than this.
  * Pure.  Strict: one space between the words of the first line, no folded or
  * nameless headers, CRLF (a bare LF is refused).  Source: RFC 9112. */
 #ifndef SC_COMMON_HTTP_HEAD_H

@@ -1,6 +1,7 @@
 /* beat - what this node tells the controller unasked, and its peers. */
 #include "common/log.h"
 #include "node/node.h"
+#include "node/notices.h"
 #include "node/probe.h"
 
 #include <stdio.h>
@@ -102,6 +103,7 @@ static void hello_done(void *arg, const cJSON *result, const struct sc_err *err)
     n->heartbeat_ms = (uint64_t)json_int_or(&r, "heartbeat_ms", BEAT_MIN_MS,
                                             BEAT_MAX_MS, 2000);
     sc_log(SC_LOG_INFO, "controller.up", "node", n->config->name, NULL);
+    notices_again(n->notices);
     sc_source_free(SC_TAKE(n->beat_timer));
     if (sc_loop_add_timer(n->loop, 0, n->heartbeat_ms, beat, n,
                           &n->beat_timer) < 0)
@@ -185,5 +187,6 @@ cJSON *beat_status(void *node)
     add_host(n, o, true);
     cJSON_AddItemToObject(o, "vms", vm_list(n));
     cJSON_AddItemToObject(o, "rtt", probe_report(n->probe));
+    cJSON_AddItemToObject(o, "notice", notices_status(n->notices));
     return o;
 }

@@ -2,6 +2,7 @@
 #include "node/node.h"
 
 #include "common/log.h"
+#include "node/notices.h"
 #include "node/ovs.h"
 #include "node/probe.h"
 
@@ -130,6 +131,23 @@ static int open_switch(struct node *n, struct sc_err *err)
     return 0;
 }
 
+static void tell_notice(void *node, cJSON *params)
+{
+    node_notify(node, "node.notice", params);
+}
+
+static int open_notices(struct node *n, struct sc_err *err)
+{
+    struct notices_options o = {
+        .loop = n->loop,
+        .metadata = n->config->metadata,
+        .endpoint = n->config->metadata_endpoint,
+        .tell = tell_notice,
+        .arg = n,
+    };
+    return notices_new(&o, &n->notices, err);
+}
+
 static int open_all(struct node *n, struct sc_err *err)
 {
     const struct sc_config *c = n->config;
@@ -153,6 +171,8 @@ static int open_all(struct node *n, struct sc_err *err)
         r = mig_listener_new(n, &n->listener, err);
     if (r == 0)
         r = probe_new(n, &n->probe, err);
+    if (r == 0)
+        r = open_notices(n, err);
     if (r == 0) {
         n->local_service =
             (struct rpc_service){ .methods = node_methods, .ctx = n };
@@ -196,6 +216,7 @@ void node_free(struct node *n)
     rpc_client_free(SC_TAKE(n->storage));
     rpc_client_free(SC_TAKE(n->controller));
     probe_free(n->probe);
+    notices_free(n->notices);
     recover_free(n);
     records_close(n->records);
     tls_ctx_free(n->tls);

@@ -10,7 +10,9 @@
  *   mig_out.c   leaving             mig_in.c   arriving    (migproto.c decides)
  *   volumes.c   calls to sc-storage boot.c     kernels as files
  *   ports.c     Open vSwitch        recover.c  after a restart (converge.c)
- *   beat.c      hello, heartbeats, peers       probe.c     round-trip times */
+ *   beat.c      hello, heartbeats, peers       probe.c     round-trip times
+ *   notices.c   what the provider announces (notice.c decides, metadata.c asks)
+ */
 #ifndef SC_NODE_NODE_H
 #define SC_NODE_NODE_H
 
@@ -30,6 +32,7 @@ struct mig_out;
 struct mig_in;
 struct ovs;
 struct probe;
+struct notices;
 struct mig_listener;
 struct console_session;
 struct recovery;
@@ -94,6 +97,7 @@ struct node {
     struct sc_control *control;
     struct mig_listener *listener;
     struct probe *probe;
+    struct notices *notices;
     struct vm *vms;
     struct console_session *sessions;
     struct node_peer *peers;

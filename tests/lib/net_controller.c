@@ -1,14 +1,14 @@
-/* net_controller - the controller as sc-network sees it, for tests.
+/* net_controller - the controller as sc-network and sc-node see it, for tests.
  *
  * usage: sc-net-controller pki DIR NODE_ID...
  *            makes a CA in DIR, certificates for the controller and for
  *            sc-network in it, and DIR/<NODE_ID>/{ca,node}.{crt,key}
  *        sc-net-controller serve LISTEN PKI_DIR STATE_FILE
  *            serves RPC; gives STATE_FILE as net.state to each sc-network that
- *            says hello.  Standard input: a line is {"method", "params"} to
- *            notify, with "call": true to call.  Standard output: a line for
- *            each notification received, each answer, each hello.  Ends with
- *            standard input. */
+ *            says hello (a file that is not there: nothing).  Standard input: a
+ * line is {"method", "params"} to notify, with "call": true to call.  Standard
+ * output: a line for each notification received, each answer, each hello.  Ends
+ * with standard input. */
 #include "common/json.h"
 #include "common/loop.h"
 #include "common/rpc.h"
@@ -112,6 +112,7 @@ static void on_hello(void *ctx, struct rpc_conn *from, const cJSON *params,
     SC_AUTO(free) char *text = NULL;
     cJSON *result = cJSON_CreateObject();
     cJSON_AddNumberToObject(result, "nid", 0);
+    cJSON_AddNumberToObject(result, "heartbeat_ms", 500);
     rpc_reply(req, result);
     c->peer = from;
     if (tls_read_file(c->state_file, &text, &err) == 0)
@@ -125,6 +126,33 @@ static void on_port_seen(void *ctx, struct rpc_conn *from, const cJSON *params,
     (void)ctx;
     (void)from;
     say("net.port_seen", params);
+    rpc_reply(req, NULL);
+}
+
+static void on_notice(void *ctx, struct rpc_conn *from, const cJSON *params,
+                      struct rpc_request *req)
+{
+    (void)ctx;
+    (void)from;
+    say("node.notice", params);
+    rpc_reply(req, NULL);
+}
+
+static void on_probes(void *ctx, struct rpc_conn *from, const cJSON *params,
+                      struct rpc_request *req)
+{
+    (void)ctx;
+    (void)from;
+    say("node.probes", params);
+    rpc_reply(req, NULL);
+}
+
+static void on_heartbeat(void *ctx, struct rpc_conn *from, const cJSON *params,
+                         struct rpc_request *req)
+{
+    (void)ctx;
+    (void)from;
+    say("node.heartbeat", params);
     rpc_reply(req, NULL);
 }
 
@@ -188,7 +216,10 @@ static void on_stdin(void *arg, int fd, uint32_t events)
 static int serve(const char *listen, const char *pki, const char *state)
 {
     static const struct rpc_method methods[] = {
-        { "hello", RPC_ROLE_NETWORK, on_hello },
+        { "hello", RPC_ROLE_NETWORK | RPC_ROLE_NODE, on_hello },
+        { "node.heartbeat", RPC_ROLE_NODE, on_heartbeat },
+        { "node.notice", RPC_ROLE_NODE, on_notice },
+        { "node.probes", RPC_ROLE_NODE, on_probes },
         { "net.port_seen", RPC_ROLE_NETWORK, on_port_seen },
         { NULL, 0, NULL },
     };
