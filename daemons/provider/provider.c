@@ -9,6 +9,7 @@
 
 static const struct provider_class *const classes[] = {
     &p_local_class,
+    &p_ec2_class,
 };
 
 const struct provider_class *provider_class_at(size_t i)

@@ -72,11 +72,12 @@ class Answer:
 
 
 class Fault:
-    def __init__(self, kind, at, route, times, seconds):
-        self.kind, self.at, self.route, self.times, self.seconds = kind, at, route, times, seconds
+    def __init__(self, kind, at, since, route, times, seconds):
+        self.kind, self.at, self.since, self.route = kind, at, since, route
+        self.times, self.seconds = times, seconds
 
     def hits(self, n, route):
-        if self.times <= 0 or (self.at is not None and n != self.at):
+        if self.times <= 0 or n < self.since or (self.at is not None and n != self.at):
             return False
         return self.route is None or self.route == route
 
@@ -156,11 +157,12 @@ class Cloud:
         self.server.shutdown()
         self.server.server_close()
 
-    def fault(self, kind, at=None, route=None, times=1, seconds=None):
-        """The next 'times' requests that are number 'at' since clear(), or of 'route', or any."""
+    def fault(self, kind, at=None, since=0, route=None, times=1, seconds=None):
+        """The next 'times' requests that are number 'at' since clear(), or come from number 'since'
+        on, and are of 'route', or any."""
         assert kind in FAULTS, kind
         with self.lock:
-            self.faults.append(Fault(kind, at, route, times, seconds))
+            self.faults.append(Fault(kind, at, since, route, times, seconds))
 
     def clear(self):
         """Forgets log and faults, not the state."""
