@@ -187,7 +187,7 @@ $(deps): tests/lib/host-packages.list tests/lib/install-packages
 	@tests/lib/install-packages
 	@mkdir -p $O && touch $@
 
-.PHONY: all help demo demo-down dev dev-down check check-e2e check-mutants lint unit integration console-tests \
+.PHONY: all help demo demo-down dev dev-down check check-e2e check-images check-mutants lint unit integration console-tests \
   bench fuzz image guest hypervisor deps clean
 help:                  ## this table
 	@echo "Supercloud: your own cloud above all the others.  make TARGET [VARIABLE=value]"
@@ -211,6 +211,9 @@ check: $(deps)         ## lint, unit, integration, console in Chromium, the demo
 check-e2e: $(deps)     ## the whole demo with five migrations, and the image's boot tests
 	@$(MAKE) --no-print-directory -j2 all
 	@tests/run $(if $(T),--only $(T)) e2e
+check-images: $(deps)  ## each provider's image boots on hardware like its provider's, joins, runs a guest
+	@$(MAKE) --no-print-directory -j2 all guest
+	@tests/run $(if $(T),--only $(T)) images
 check-mutants: $(deps) ## takes the handling of each bad day out: its test must fail then
 	@$(MAKE) --no-print-directory -j2 all guest
 	@tests/mutants $(T)

@@ -24,6 +24,7 @@ def options_of(instance):
     if i.like == "ec2":
         o[15] = ("%s.compute.internal" % i.region).encode()
         o[12] = ("ip-" + i.address.replace(".", "-")).encode()
+        o[26] = struct.pack(">H", 9001)
     elif i.like == "gce":
         o[6] = o[54] = ip4("169.254.169.254")
         o[15] = ("%s-a.c.supercloud-emulated.internal" % i.region).encode()

@@ -1,0 +1,9 @@
+#!/usr/bin/python3
+"""The EC2 image on NVMe and e1000e, BIOS, with IMDSv2 emulated."""
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+import boot                                              # noqa: E402
+
+boot.row("ec2")

@@ -1,0 +1,9 @@
+#!/usr/bin/python3
+"""The GCE image by UEFI, to the join."""
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+import boot                                              # noqa: E402
+
+boot.row("gce", uefi=True, guest=False)
