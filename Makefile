@@ -71,7 +71,7 @@ all:
 have = $(wildcard $(1)/main.c)
 $(if $(call have,daemons/controller),$(eval $(call program,sc-controller,controller,$(sys_common) -lcurl -lsodium -lz)))
 $(if $(call have,daemons/network),$(eval $(call program,sc-network,network,$$(ovs_lib) $(sys_common) -latomic)))
-$(if $(call have,daemons/node),$(eval $(call program,sc-node,node,$(sys_common) -lzstd -lxenlight -lxentoollog -lxenstore)))
+$(if $(call have,daemons/node),$(eval $(call program,sc-node,node,$(sys_common) -lzstd -lxenlight -lxentoollog -lxenstore -lxenctrl -lxenguest)))
 $(if $(call have,daemons/storage),$(eval $(call program,sc-storage,storage,$(sys_common) -luring -lzstd)))
 $(if $(call have,daemons/join),$(eval $(call program,sc-join,join,$(sys_common) -lcurl)))
 $(if $(call have,daemons/provider),$(eval $(call program,sc-provider,provider,$(sys_common) -lcurl -lexpat)))
@@ -153,7 +153,7 @@ $O/bin/sc-storage-authority: $O/tests/lib/storage_authority.o $O/daemons/control
 unit_src := $(wildcard tests/unit/*/test_$(or $(T),*).c)
 unit_bin := $(unit_src:%.c=$O/%)
 sys_unit_network = $(ovs_lib) -latomic
-sys_unit := -lcriterion $(sys_common) -lcurl -lexpat -lsodium -lz -lzstd -luring -lxenlight -lxentoollog -lxenstore
+sys_unit := -lcriterion $(sys_common) -lcurl -lexpat -lsodium -lz -lzstd -luring -lxenlight -lxentoollog -lxenstore -lxenctrl -lxenguest
 $(filter $O/tests/unit/api/%,$(unit_bin)): $O/san/libfake.a
 .SECONDEXPANSION:
 $(unit_bin): $O/tests/unit/%: $O/san/tests/unit/%.o $$(foreach l,$$(uses_$$(firstword $$(subst /, ,$$*))),$O/san/lib$$(l).a)

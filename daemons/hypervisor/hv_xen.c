@@ -674,6 +674,7 @@ const struct hv_class hv_xen_class = {
     .name = "xen",
     .open = xen_open,
     .close = xen_close,
+    .cpuid_faulting = hv_xen_cpuid_faulting,
     .host_info = xen_host_info,
     .state_of = xen_state_of,
     .start = xen_start,

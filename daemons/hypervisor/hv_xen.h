@@ -127,4 +127,7 @@ int xen_config_fill(libxl_ctx *ctx, const struct hv_spec *spec,
                     struct sc_err *err);
 void xen_name(const char *vm_id, char ret[XEN_NAME_MAX]); /* "sc-<id>" */
 
+/* hv_xen_cpu.c */
+int hv_xen_cpuid_faulting(bool *ret, struct sc_err *err);
+
 #endif

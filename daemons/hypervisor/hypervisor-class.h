@@ -15,6 +15,7 @@ struct hv_class {
     int (*open)(const struct hv_options *o, struct hv **ret,
                 struct sc_err *err);
     void (*close)(struct hv *hv);
+    int (*cpuid_faulting)(bool *ret, struct sc_err *err);
     int (*host_info)(struct hv *hv, struct hv_host *ret, struct sc_err *err);
     int (*state_of)(struct hv *hv, const char *vm_id, enum hv_state *ret);
     int (*start)(struct hv *hv, const struct hv_spec *spec, hv_done_fn *done,

@@ -31,6 +31,16 @@ int hv_open(const char *driver, const struct hv_options *o, struct hv **ret,
                    driver);
 }
 
+int hv_cpuid_faulting(const char *driver, bool *ret, struct sc_err *err)
+{
+    for (size_t i = 0; i < SC_ARRAY_LEN(classes); i++)
+        if (!strcmp(classes[i]->name, driver) && classes[i]->cpuid_faulting)
+            return classes[i]->cpuid_faulting(ret, err);
+    return sc_fail(err, -ENOTSUP,
+                   "hypervisor '%s': its guests never see the machine's CPUID",
+                   driver);
+}
+
 void hv_close(struct hv *hv)
 {
     if (hv)

@@ -123,6 +123,13 @@ int hv_host_info(struct hv *hv, struct hv_host *ret,
                  struct sc_err *err) SC_MUST_CHECK;
 int hv_state_of(struct hv *hv, const char *vm_id, enum hv_state *ret);
 
+/* Whether CPUID of a guest's user space can be made to fault here, so that
+ * features can be hidden from it (paper 3.1.2).  Blocks for milliseconds; needs
+ * no 'hv' and is for a process of its own.  -ENOTSUP: the driver's guests never
+ * see the machine's CPUID. */
+int hv_cpuid_faulting(const char *driver, bool *ret,
+                      struct sc_err *err) SC_MUST_CHECK;
+
 /* Builds the guest and runs it.  -EEXIST: it is already here.  When 'done'
  * says why it failed, nothing of it is left. */
 int hv_start(struct hv *hv, const struct hv_spec *spec, hv_done_fn *done,

@@ -3,9 +3,12 @@
 #include "node/node.h"
 #include "node/notices.h"
 #include "node/probe.h"
+#include "node/probes.h"
+#include "node/probes_measure.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 enum { HELLO_MS = 15000, BEAT_MIN_MS = 200, BEAT_MAX_MS = 60000 };
 
@@ -73,6 +76,87 @@ void beat_boot(struct node *n)
         snprintf(n->boot_reason, sizeof n->boot_reason, "%s", reason);
 }
 
+/* --- probes ---------------------------------------------------------------
+ */
+static uint64_t clock_us(clockid_t clock)
+{
+    struct timespec t;
+    clock_gettime(clock, &t);
+    return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000u;
+}
+
+static uint64_t mono_us(void)
+{
+    return clock_us(CLOCK_MONOTONIC);
+}
+
+/* 'time_ms': the controller's clock, somewhere between hello and its answer. */
+static void note_clock(struct node *n, int64_t time_ms)
+{
+    uint64_t now = mono_us();
+    n->clock_heard = time_ms > 0;
+    n->clock_round_trip_us = now - n->hello_at_us;
+    n->clock_offset_us = time_ms * 1000 + 500 -
+                         (int64_t)(n->hello_at_us + n->clock_round_trip_us / 2);
+}
+
+static void add_peers(const struct node *n, cJSON *list)
+{
+    for (size_t i = 0; i < n->n_peers; i++) {
+        const struct node_peer *p = &n->peers[i];
+        if (p->nid == n->config->nid || !p->up)
+            continue;
+        cJSON *o = cJSON_CreateObject();
+        json_set_strf(o, "name", "node %u", p->nid);
+        cJSON_AddStringToObject(o, "address", p->address);
+        cJSON_AddNumberToObject(o, "port", p->probe_port);
+        cJSON_AddItemToArray(list, o);
+        if (cJSON_GetArraySize(list) == PROBES_PEERS_MAX)
+            return;
+    }
+}
+
+cJSON *beat_probes_ask(void *node)
+{
+    struct node *n = node;
+    const uint8_t *nonce = probe_nonce(n->probe);
+    char hex[2 * PROBE_NONCE + 1] = "";
+    cJSON *o = cJSON_CreateObject();
+    for (int i = 0; i < PROBE_NONCE; i++)
+        snprintf(hex + (size_t)i * 2, 3, "%02x", nonce[i]);
+    cJSON_AddStringToObject(o, "hypervisor", hv_driver(n->hv));
+    cJSON_AddStringToObject(o, "state_dir", n->config->state_dir);
+    cJSON_AddStringToObject(o, "address", n->config->address);
+    cJSON_AddNumberToObject(o, "nid", n->config->nid);
+    cJSON_AddStringToObject(o, "nonce", hex);
+    add_peers(n, cJSON_AddArrayToObject(o, "peers"));
+    if (n->clock_heard) {
+        /* Ours may have been set since. */
+        int64_t ours = (int64_t)(clock_us(CLOCK_REALTIME) - mono_us());
+        cJSON *c = cJSON_AddObjectToObject(o, "clock");
+        cJSON_AddNumberToObject(c, "offset_us",
+                                (double)(n->clock_offset_us - ours));
+        json_set_u64(c, "round_trip_us", n->clock_round_trip_us);
+    }
+    return o;
+}
+
+void beat_probes_tell(void *node, cJSON *report)
+{
+    const cJSON *p;
+    cJSON_ArrayForEach(p, cJSON_GetObjectItemCaseSensitive(report, "probes"))
+    {
+        const char *name =
+            cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(p, "name"));
+        const char *value =
+            cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(p, "value"));
+        bool ok = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(p, "ok"));
+        sc_log(ok ? SC_LOG_INFO : SC_LOG_WARN, "probe", "name",
+               name ? name : "", "msg", value ? value : "", NULL);
+    }
+    node_notify(node, "node.probes", report);
+}
+
 void beat_controller_up(void *node, struct rpc_conn *conn)
 {
     struct node *n = node;
@@ -86,6 +170,10 @@ void beat_controller_up(void *node, struct rpc_conn *conn)
     cJSON_AddStringToObject(boot, "reason", n->boot_reason);
     cJSON_AddStringToObject(p, "hypervisor", hv_driver(n->hv));
     add_host(n, p, true);
+    cJSON *report = probes_report(n->probes);
+    if (report)
+        cJSON_AddItemToObject(p, "probes", report);
+    n->hello_at_us = mono_us();
     rpc_call(n->loop, conn, "hello", p, HELLO_MS, hello_done, n);
 }
 
@@ -103,7 +191,9 @@ static void hello_done(void *arg, const cJSON *result, const struct sc_err *err)
     n->heartbeat_ms = (uint64_t)json_int_or(&r, "heartbeat_ms", BEAT_MIN_MS,
                                             BEAT_MAX_MS, 2000);
     sc_log(SC_LOG_INFO, "controller.up", "node", n->config->name, NULL);
+    note_clock(n, json_int_or(&r, "time_ms", 0, INT64_C(1) << 52, 0));
     notices_again(n->notices);
+    probes_begin(n->probes);
     sc_source_free(SC_TAKE(n->beat_timer));
     if (sc_loop_add_timer(n->loop, 0, n->heartbeat_ms, beat, n,
                           &n->beat_timer) < 0)

@@ -3,6 +3,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "node/node.h"
+#include "node/probes.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@ static int usage(FILE *f, int code)
 {
     fprintf(f, "usage: sc-node [--config FILE] [--log-level "
                "error|warn|info|debug] [--version]\n"
+               "       sc-node --probes   (its own child: probes.h)\n"
                "Runs the guests of this machine for its Supercloud.\n");
     return code;
 }
@@ -29,6 +31,7 @@ int main(int argc, char **argv)
         { "log-level", required_argument, NULL, 'l' },
         { "version", no_argument, NULL, 'v' },
         { "help", no_argument, NULL, 'h' },
+        { "probes", no_argument, NULL, 'p' },
         { 0 },
     };
     const char *path = "/etc/supercloud/supercloud.json";
@@ -39,6 +42,8 @@ int main(int argc, char **argv)
         } else if (o == 'v') {
             printf("sc-node %s\n", SC_VERSION);
             return 0;
+        } else if (o == 'p') {
+            return probes_main();
         } else if (o == 'h') {
             return usage(stdout, 0);
         } else if (o != 'l' || sc_log_level_parse(optarg, &level) < 0) {

@@ -5,10 +5,17 @@
 #include "node/notices.h"
 #include "node/ovs.h"
 #include "node/probe.h"
+#include "node/probes.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+
+enum {
+    PROBES_FIRST_MS = 5000,
+    PROBES_PERIOD_MS = 3600000,
+    PROBES_LIMIT_MS = 120000,
+};
 
 static const struct rpc_method no_methods[] = { { NULL, 0, NULL } };
 
@@ -148,6 +155,21 @@ static int open_notices(struct node *n, struct sc_err *err)
     return notices_new(&o, &n->notices, err);
 }
 
+static int open_probes(struct node *n, struct sc_err *err)
+{
+    struct probes_options o = {
+        .loop = n->loop,
+        .program = "/proc/self/exe",
+        .first_ms = PROBES_FIRST_MS,
+        .period_ms = PROBES_PERIOD_MS,
+        .limit_ms = PROBES_LIMIT_MS,
+        .ask = beat_probes_ask,
+        .tell = beat_probes_tell,
+        .arg = n,
+    };
+    return probes_new(&o, &n->probes, err);
+}
+
 static int open_all(struct node *n, struct sc_err *err)
 {
     const struct sc_config *c = n->config;
@@ -173,6 +195,8 @@ static int open_all(struct node *n, struct sc_err *err)
         r = probe_new(n, &n->probe, err);
     if (r == 0)
         r = open_notices(n, err);
+    if (r == 0)
+        r = open_probes(n, err);
     if (r == 0) {
         n->local_service =
             (struct rpc_service){ .methods = node_methods, .ctx = n };
@@ -217,6 +241,7 @@ void node_free(struct node *n)
     rpc_client_free(SC_TAKE(n->controller));
     probe_free(n->probe);
     notices_free(n->notices);
+    probes_free(n->probes);
     recover_free(n);
     records_close(n->records);
     tls_ctx_free(n->tls);

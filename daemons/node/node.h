@@ -12,7 +12,7 @@
  *   ports.c     Open vSwitch        recover.c  after a restart (converge.c)
  *   beat.c      hello, heartbeats, peers       probe.c     round-trip times
  *   notices.c   what the provider announces (notice.c decides, metadata.c asks)
- */
+ *   probes.c    what this machine can do: its child measures (probes_main.c) */
 #ifndef SC_NODE_NODE_H
 #define SC_NODE_NODE_H
 
@@ -33,6 +33,7 @@ struct mig_in;
 struct ovs;
 struct probe;
 struct notices;
+struct probes;
 struct mig_listener;
 struct console_session;
 struct recovery;
@@ -98,6 +99,11 @@ struct node {
     struct mig_listener *listener;
     struct probe *probe;
     struct notices *notices;
+    struct probes *probes;
+    /* From hello's answer: the controller's clock less our monotonic one. */
+    int64_t clock_offset_us;
+    uint64_t clock_round_trip_us, hello_at_us;
+    bool clock_heard;
     struct vm *vms;
     struct console_session *sessions;
     struct node_peer *peers;
@@ -206,8 +212,10 @@ void beat_controller_up(void *node, struct rpc_conn *conn);
 void beat_controller_down(void *node, struct rpc_conn *conn,
                           const struct sc_err *why);
 void beat_peers(struct node *n, const cJSON *params);
-void beat_boot(struct node *n); /* Reads how this machine was booted. */
-cJSON *beat_status(void *node); /* For daemon.status. */
+void beat_boot(struct node *n);     /* Reads how this machine was booted. */
+cJSON *beat_status(void *node);     /* For daemon.status. */
+cJSON *beat_probes_ask(void *node); /* What is to be probed. */
+void beat_probes_tell(void *node, cJSON *report); /* Takes it. */
 const struct node_peer *node_peer_find(const struct node *n,
                                        const char *node_id);
 

@@ -82,8 +82,10 @@ static void on_packet(struct probe *p, uint8_t *buf, size_t size,
                       const struct sockaddr_in6 *from)
 {
     struct probe_packet q;
-    if (probe_decode(buf, size, &q) < 0 ||
-        memcmp(q.nonce, p->nonce, PROBE_NONCE) != 0)
+    /* One that asks may be longer: it tries out the path (probes_mtu.c). */
+    bool longer = size > PROBE_SIZE;
+    if (probe_decode(buf, longer ? PROBE_SIZE : size, &q) < 0 ||
+        memcmp(q.nonce, p->nonce, PROBE_NONCE) != 0 || (longer && q.echo))
         return;
     if (!q.echo) {
         q.echo = true;
@@ -108,10 +110,10 @@ static void on_fd(void *arg, int fd, uint32_t events)
     struct probe *p = arg;
     (void)events;
     for (int i = 0; i < TURN_MAX; i++) {
-        uint8_t buf[PROBE_SIZE + 1];
+        uint8_t buf[PROBE_SIZE];
         struct sockaddr_in6 from = { 0 };
         socklen_t len = sizeof from;
-        ssize_t n = recvfrom(fd, buf, sizeof buf, MSG_DONTWAIT,
+        ssize_t n = recvfrom(fd, buf, sizeof buf, MSG_DONTWAIT | MSG_TRUNC,
                              (struct sockaddr *)&from, &len);
         if (n < 0)
             return;
@@ -227,6 +229,11 @@ void probe_peers_changed(struct probe *p)
     free(p->targets);
     p->targets = targets;
     p->n = len;
+}
+
+const uint8_t *probe_nonce(const struct probe *p)
+{
+    return p->nonce;
 }
 
 cJSON *probe_report(const struct probe *p)

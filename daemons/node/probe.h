@@ -3,7 +3,9 @@
  * One probe a second and peer; the peer's sc-node echoes it.  Packets carry a
  * nonce made from the cluster's CA, which keeps strangers' packets out of the
  * figures and echoes to strangers away; it is no secret and guards nothing.
- * An echo is never longer than what asked for it.  Loop thread. */
+ * What asks may be longer by zeros (to try out how large packets may be); an
+ * echo is PROBE_SIZE bytes, never longer than what asked for it.  Loop thread.
+ */
 #ifndef SC_NODE_PROBE_H
 #define SC_NODE_PROBE_H
 
@@ -30,8 +32,9 @@ struct node;
 struct probe;
 int probe_new(struct node *n, struct probe **ret,
               struct sc_err *err) SC_MUST_CHECK;
-void probe_free(struct probe *p);          /* NULL is allowed. */
-void probe_peers_changed(struct probe *p); /* node->peers did. */
+void probe_free(struct probe *p);                  /* NULL is allowed. */
+void probe_peers_changed(struct probe *p);         /* node->peers did. */
+const uint8_t *probe_nonce(const struct probe *p); /* PROBE_NONCE bytes. */
 /* [{nid, rtt_ms, loss}] of peers heard or asked long enough. */
 cJSON *probe_report(const struct probe *p);
 

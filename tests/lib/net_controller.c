@@ -113,6 +113,7 @@ static void on_hello(void *ctx, struct rpc_conn *from, const cJSON *params,
     cJSON *result = cJSON_CreateObject();
     cJSON_AddNumberToObject(result, "nid", 0);
     cJSON_AddNumberToObject(result, "heartbeat_ms", 500);
+    json_set_u64(result, "time_ms", sc_wall_ms());
     rpc_reply(req, result);
     c->peer = from;
     if (tls_read_file(c->state_file, &text, &err) == 0)

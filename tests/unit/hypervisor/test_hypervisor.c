@@ -107,3 +107,12 @@ Test(hypervisor, memory_of_this_machine_is_read)
     cr_expect_gt(hv_meminfo_mib("MemTotal"), 100);
     cr_expect_eq(hv_meminfo_mib("NoSuchThing"), 0);
 }
+
+Test(hypervisor, a_driver_that_traps_cpuid_says_so)
+{
+    struct sc_err err = { 0 };
+    bool faults = false;
+    cr_expect_eq(hv_cpuid_faulting("fake", &faults, &err), -ENOTSUP);
+    cr_expect(strstr(err.text, "'fake'"), "%s", err.text);
+    cr_expect_eq(hv_cpuid_faulting("none", &faults, &err), -ENOTSUP);
+}
