@@ -1,0 +1,262 @@
+/* p_gce - the driver of Google Compute Engine; its parts: p_gce.h.
+ *
+ * A credential is a service account's JSON key.  Names of instances are unique
+ * in the project as far as we make them. */
+#include "provider/p_gce.h"
+
+enum { TIMEOUT_MS = 120000 };
+
+static const struct provider_field fields[] = {
+    { "service_account",
+      "the JSON key of a service account, as Google's console gives it", true,
+      true },
+    { "project", "project id; left out: the key's own", false, false },
+    { "region",
+      "regions to use, comma separated, the first by default: "
+      "europe-west1,us-central1",
+      false, false },
+    { "bucket", "Cloud Storage bucket that images are uploaded through", false,
+      false },
+    { "api_key", "API key for the price catalog; left out: the account's token",
+      false, true },
+    { "ca_file", "authorities to trust instead of the system's", false, false },
+    { "compute_endpoint", "default https://compute.googleapis.com/compute/v1",
+      false, false },
+    { "storage_endpoint", "default https://storage.googleapis.com", false,
+      false },
+    { "billing_endpoint", "default https://cloudbilling.googleapis.com/v1",
+      false, false },
+    { "token_endpoint", "default: the key's token_uri", false, false },
+    { NULL, NULL, false, false },
+};
+
+static void p_gce_free(struct p_gce *p)
+{
+    if (!p)
+        return;
+    rest_clear(&p->rest);
+    web_free(p->web);
+    cJSON_Delete(p->account);
+    free(p->project);
+    free(p->bucket);
+    free(p->region);
+    free(p->api_key);
+    free(p->ca_file);
+    free(p->compute);
+    free(p->storage);
+    free(p->billing);
+    free(p->login);
+    free(p);
+}
+SC_CLEANUP(struct p_gce, p_gce_free)
+
+static void gce_close(struct provider *up)
+{
+    p_gce_free((struct p_gce *)up);
+}
+
+/* A setting, malloc'd without '/' at its end; 'def' if it is absent or "". */
+static int setting(const cJSON *config, const char *name, const char *def,
+                   char **ret, struct sc_err *err)
+{
+    struct json_reader r = json_read(config, "provider 'gce'");
+    const char *text = json_str_or(&r, name, 2000, NULL);
+    if (json_done(&r, err) < 0)
+        return -EINVAL;
+    if (!text || !*text)
+        text = def;
+    if (!text)
+        return 0;
+    *ret = strdup(text);
+    if (!*ret)
+        return sc_fail(err, -ENOMEM, "provider 'gce': out of memory");
+    for (size_t len = strlen(*ret); len && (*ret)[len - 1] == '/'; len--)
+        (*ret)[len - 1] = '\0';
+    return 0;
+}
+
+static int read_account(struct p_gce *p, const cJSON *config,
+                        struct sc_err *err)
+{
+    static const char *const needed[] = { "client_email", "private_key",
+                                          "token_uri" };
+    const cJSON *a = rest_at(config, "service_account");
+    p->account = cJSON_IsString(a) ? cJSON_Parse(a->valuestring)
+                                   : cJSON_Duplicate(a, true);
+    for (size_t i = 0; i < SC_ARRAY_LEN(needed); i++)
+        if (!*rest_str(p->account, needed[i]))
+            return sc_fail(err, -EINVAL,
+                           "provider 'gce': service_account: no '%s' in it; "
+                           "it must be the whole JSON file of a service "
+                           "account's key",
+                           needed[i]);
+    return 0;
+}
+
+static int gce_open(const cJSON *config, struct provider **ret,
+                    struct sc_err *err)
+{
+    SC_AUTO(p_gce_free) struct p_gce *p = calloc(1, sizeof *p);
+    if (!p)
+        return sc_fail(err, -ENOMEM, "provider 'gce': out of memory");
+    p->up.class = &p_gce_class;
+    int r = read_account(p, config, err);
+    const struct {
+        const char *name, *def;
+        char **at;
+    } settings[] = {
+        { "project", rest_str(p->account, "project_id"), &p->project },
+        { "region", NULL, &p->region },
+        { "bucket", NULL, &p->bucket },
+        { "api_key", NULL, &p->api_key },
+        { "ca_file", NULL, &p->ca_file },
+        { "compute_endpoint", "https://compute.googleapis.com/compute/v1",
+          &p->compute },
+        { "storage_endpoint", "https://storage.googleapis.com", &p->storage },
+        { "billing_endpoint", "https://cloudbilling.googleapis.com/v1",
+          &p->billing },
+        { "token_endpoint", rest_str(p->account, "token_uri"), &p->login },
+    };
+    for (size_t i = 0; r == 0 && i < SC_ARRAY_LEN(settings); i++)
+        r = setting(config, settings[i].name, settings[i].def, settings[i].at,
+                    err);
+    if (r == 0 && (!*p->project || strpbrk(p->project, "/?#% ")))
+        r = sc_fail(err, -EINVAL,
+                    "provider 'gce': project '%.64s': must be a project's id",
+                    p->project);
+    if (r < 0)
+        return r;
+    const struct web_options o = { .ca_file = p->ca_file,
+                                   .timeout_ms = TIMEOUT_MS,
+                                   .cancelled = gce_cancelled,
+                                   .arg = p };
+    r = web_new(&o, &p->web, err);
+    if (r < 0)
+        return r;
+    p->rest = (struct rest){ .who = "gce",
+                             .web = p->web,
+                             .words = gce_words,
+                             .login = gce_login,
+                             .arg = p };
+    *ret = &SC_TAKE(p)->up;
+    return 0;
+}
+
+static int gce_check(struct provider *up, char **ret, struct sc_err *err)
+{
+    struct p_gce *p = (struct p_gce *)up;
+    struct rest_answer a = { 0 };
+    int r = gce_call(p, "GET", NULL, &a, err, "project", "%s", "");
+    if (r == 0 &&
+        asprintf(ret, "service account %s, project %s",
+                 rest_str(p->account, "client_email"), p->project) < 0)
+        r = sc_fail(err, -ENOMEM, "gce: out of memory");
+    rest_answer_clear(&a);
+    return r;
+}
+
+struct regions {
+    const struct p_gce *p;
+    provider_each_region_fn *fn;
+    void *arg;
+};
+
+static int on_region(void *arg, const cJSON *item, struct sc_err *err)
+{
+    const struct regions *s = arg;
+    const char *name = rest_str(item, "name");
+    (void)err;
+    if (strcmp(rest_str(item, "status"), "UP") != 0 ||
+        !gce_region_wanted(s->p, name))
+        return 0;
+    return s->fn(s->arg, name);
+}
+
+static int gce_regions(struct provider *up, provider_each_region_fn *fn,
+                       void *arg, struct sc_err *err)
+{
+    struct p_gce *p = (struct p_gce *)up;
+    struct regions s = { p, fn, arg };
+    char url[GCE_URL_MAX];
+    snprintf(url, sizeof url, "%s/projects/%s/regions?maxResults=500",
+             p->compute, p->project);
+    return gce_pages(p, url, "items", false, "regions", on_region, &s, err);
+}
+
+struct types {
+    provider_each_type_fn *fn;
+    void *arg;
+    const char *region;
+    cJSON *seen; /* Names already given. */
+};
+
+static int on_type(void *arg, const cJSON *item, struct sc_err *err)
+{
+    struct types *s = arg;
+    const char *name = rest_str(item, "name");
+    const char *zone = rest_base(rest_str(item, "zone"));
+    size_t len = strlen(s->region);
+    if (strncmp(zone, s->region, len) != 0 || zone[len] != '-' ||
+        cJSON_GetObjectItemCaseSensitive(s->seen, name) ||
+        rest_at(item, "deprecated"))
+        return 0;
+    if (!cJSON_AddTrueToObject(s->seen, name))
+        return sc_fail(err, -ENOMEM, "gce: out of memory");
+    bool arm = !strcmp(rest_str(item, "architecture"), "ARM64");
+    struct provider_type t = {
+        .name = (char *)name,
+        .vcpus = (unsigned)rest_num(item, "guestCpus"),
+        .memory_mib = (unsigned)rest_num(item, "memoryMb"),
+        .nested_virtualisation = gce_nested(name) && !arm,
+        .xen = gce_xen(name) && !arm,
+    };
+    return s->fn(s->arg, &t);
+}
+
+int gce_types(struct provider *up, const char *region,
+              provider_each_type_fn *fn, void *arg, struct sc_err *err)
+{
+    struct p_gce *p = (struct p_gce *)up;
+    char where[64], url[GCE_URL_MAX];
+    SC_AUTO(cjson_free) cJSON *seen = cJSON_CreateObject();
+    struct types s = { fn, arg, where, seen };
+    int r = gce_region(p, region, where, err);
+    if (r < 0)
+        return r;
+    snprintf(url, sizeof url,
+             "%s/projects/%s/aggregated/machineTypes?maxResults=500"
+             "&filter=zone%%20eq%%20%%22.%%2A%s-.%%2A%%22",
+             p->compute, p->project, where);
+    r = gce_pages(p, url, "machineTypes", true, "types", on_type, &s, err);
+    if (r == 0 && !cJSON_GetArraySize(seen))
+        r = sc_fail(err, -ENOENT,
+                    "gce: region '%s': there is none, or it has no types; "
+                    "regions can be listed",
+                    where);
+    return r;
+}
+
+const struct provider_class p_gce_class = {
+    .name = "gce",
+    .about = "Google Compute Engine",
+    .fields = fields,
+    .user_data_max = 262144, /* One metadata value. */
+    .image_format = "tar.gz",
+    .permissions =
+        "the custom role of docs/providers/gce-role.yaml on the project "
+        "(instances, disks, images, firewalls, their operations; zones, types "
+        "and regions to read; serial port), Storage Object Admin on the bucket",
+    .open = gce_open,
+    .close = gce_close,
+    .check = gce_check,
+    .regions = gce_regions,
+    .publish = gce_publish,
+    .launch = gce_launch,
+    .list = gce_list,
+    .terminate = gce_terminate,
+    .fence = gce_fence,
+    .types = gce_types,
+    .prices = gce_prices,
+    .leftovers = gce_leftovers,
+    .remove = gce_remove,
+};
