@@ -11,6 +11,7 @@ static const struct provider_class *const classes[] = {
     &p_local_class,
     &p_ec2_class,
     &p_gce_class,
+    &p_azure_class,
 };
 
 const struct provider_class *provider_class_at(size_t i)

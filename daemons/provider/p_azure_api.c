@@ -1,0 +1,402 @@
+/* p_azure_api - see p_azure.h: how the driver speaks to Azure.
+ *
+ * What changes something answers 200 or 204 when it is done at once, else with
+ * the URL of an operation in Azure-AsyncOperation (its answers have a status)
+ * or Location (202 until it is done).  Both are asked with our token, so they
+ * must lie at the management's host; a next page's URL too. */
+#include "provider/p_azure.h"
+
+#include <strings.h>
+
+enum { FIRST_PAUSE_MS = 100, LAST_PAUSE_MS = 10000, WAIT_MAX_MS = 2400000 };
+
+#define ROLE                                                                   \
+    "give the application the role of docs/providers/azure-role.json on the "  \
+    "resource group (the words before name what is missing)"
+#define CREDENTIAL                                                             \
+    "correct tenant_id, client_id and client_secret; a secret that has "       \
+    "expired is made anew under App registrations > Certificates & secrets"
+#define QUOTA                                                                  \
+    "ask for more under Subscriptions > Usage + quotas, or take another "      \
+    "location or type"
+#define CAPACITY                                                               \
+    "take another type, zone or location, or on demand instead of spot"
+#define LISTED "check the name; types and locations can be listed"
+
+const struct rest_word azure_words[] = {
+    { "invalid_client", -EACCES, CREDENTIAL },
+    { "unauthorized_client", -EACCES, CREDENTIAL },
+    { "invalid_request", -EACCES, CREDENTIAL },
+    { "InvalidAuthenticationToken", -EACCES, CREDENTIAL },
+    { "InvalidAuthenticationTokenTenant", -EACCES, CREDENTIAL },
+    { "ExpiredAuthenticationToken", -EACCES, CREDENTIAL },
+    { "AuthenticationFailed", -EACCES, CREDENTIAL },
+    { "AuthorizationFailed", -EACCES, ROLE },
+    { "LinkedAuthorizationFailed", -EACCES, ROLE },
+    { "AuthorizationPermissionMismatch", -EACCES, ROLE },
+    { "RequestDisallowedByPolicy", -EACCES,
+      "a policy of the subscription forbids it: ask its owner" },
+    { "ReadOnlyDisabledSubscription", -EACCES,
+      "the subscription is disabled: see its payment" },
+    { "SubscriptionNotRegistered", -EACCES,
+      "register Microsoft.Compute and Microsoft.Network with the "
+      "subscription" },
+    { "MissingSubscriptionRegistration", -EACCES,
+      "register Microsoft.Compute and Microsoft.Network with the "
+      "subscription" },
+    { "OperationNotAllowed", -EDQUOT, QUOTA },
+    { "QuotaExceeded", -EDQUOT, QUOTA },
+    { "ResourceQuotaExceeded", -EDQUOT, QUOTA },
+    { "PublicIPCountLimitReached", -EDQUOT, QUOTA },
+    { "SkuNotAvailable", -ENOSPC, CAPACITY },
+    { "AllocationFailed", -ENOSPC, CAPACITY },
+    { "ZonalAllocationFailed", -ENOSPC, CAPACITY },
+    { "OverconstrainedAllocationRequest", -ENOSPC, CAPACITY },
+    { "OverconstrainedZonalAllocationRequest", -ENOSPC, CAPACITY },
+    { "ResourceGroupNotFound", -ENOENT,
+      "make the resource group (az group create), or correct the settings" },
+    { "SubscriptionNotFound", -ENOENT, "correct subscription_id" },
+    { "ResourceNotFound", -ENOENT, LISTED },
+    { "NotFound", -ENOENT, LISTED },
+    { "ImageNotFound", -ENOENT, LISTED },
+    { "LocationNotAvailableForResourceType", -ENOENT, LISTED },
+    { "NoRegisteredProviderFound", -ENOENT, LISTED },
+    { "InvalidResourceLocation", -EEXIST,
+      "there is one of this name in another location: take another name" },
+    { "PropertyChangeNotAllowed", -EEXIST, "take another name" },
+    { "InUseSubnetCannotBeDeleted", -EBUSY, "remove what uses it before it" },
+    { "TooManyRequests", -EAGAIN, "too many requests: try later" },
+    { "RetryableError", -EAGAIN, NULL },
+    { "AnotherOperationInProgress", -EAGAIN, NULL },
+    { NULL, 0, NULL },
+};
+
+static const struct azure_type kinds[] = {
+    [AZURE_VM] = { "instance", "Microsoft.Compute/virtualMachines",
+                   "2022-08-01" },
+    [AZURE_NIC] = { "nic", "Microsoft.Network/networkInterfaces",
+                    "2022-07-01" },
+    [AZURE_IP] = { "public-ip", "Microsoft.Network/publicIPAddresses",
+                   "2022-07-01" },
+    [AZURE_NSG] = { "security-group", "Microsoft.Network/networkSecurityGroups",
+                    "2022-07-01" },
+    [AZURE_DISK] = { "disk", "Microsoft.Compute/disks", "2022-07-02" },
+    [AZURE_IMAGE] = { "image", "Microsoft.Compute/images", "2022-08-01" },
+    [AZURE_VNET] = { "network", "Microsoft.Network/virtualNetworks",
+                     "2022-07-01" },
+};
+
+const struct azure_type *azure_type(enum azure_kind kind)
+{
+    return &kinds[kind];
+}
+
+bool azure_cancelled(void *arg)
+{
+    return provider_cancelled(arg);
+}
+
+void azure_undoing(struct p_azure *p, bool on)
+{
+    p->undoing = on;
+    web_undoing(p->web, on);
+}
+
+int azure_pause(struct p_azure *p, unsigned ms, struct sc_err *err)
+{
+    return rest_pause(ms, p->undoing ? NULL : azure_cancelled, p, err);
+}
+
+int azure_login(void *arg, char **ret, uint64_t *ret_until, struct sc_err *err)
+{
+    struct p_azure *p = arg;
+    SC_AUTO(free) char *client = web_escape(p->client, false);
+    SC_AUTO(free) char *secret = web_escape(p->secret, false);
+    SC_AUTO(free) char *tenant = web_escape(p->tenant, false);
+    SC_AUTO(free) char *form = NULL, *url = NULL;
+    if (!client || !secret || !tenant ||
+        asprintf(&form,
+                 "grant_type=client_credentials&client_id=%s&client_secret=%s&"
+                 "resource=https%%3A%%2F%%2Fmanagement.azure.com%%2F",
+                 client, secret) < 0 ||
+        asprintf(&url, "%s/%s/oauth2/token", p->login, tenant) < 0)
+        return sc_fail(err, -ENOMEM, "azure: login: out of memory");
+    const struct rest_request q = { .method = "POST",
+                                    .url = url,
+                                    .what = "login",
+                                    .raw = form,
+                                    .raw_size = strlen(form),
+                                    .type = "application/x-www-form-urlencoded",
+                                    .plain = true };
+    struct rest_answer a = { 0 };
+    int r = rest_do(&p->rest, &q, &a, err);
+    explicit_bzero(form, strlen(form));
+    const char *token = rest_str(a.json, "access_token");
+    double seconds = rest_num(a.json, "expires_in");
+    if (r == 0 && (!*token || strpbrk(token, "\r\n") || seconds < 1))
+        r = sc_fail(err, -EPROTO, "azure: login: the answer has no token");
+    if (r == 0 && !(*ret = strdup(token)))
+        r = sc_fail(err, -ENOMEM, "azure: login: out of memory");
+    if (r == 0)
+        *ret_until = rest_now() + (uint64_t)(seconds * 1000);
+    rest_answer_clear(&a);
+    return r;
+}
+
+void azure_id(const struct p_azure *p, enum azure_kind kind, const char *name,
+              char ret[AZURE_URL_MAX])
+{
+    snprintf(ret, AZURE_URL_MAX,
+             "/subscriptions/%s/resourceGroups/%s/providers/%s%s%s",
+             p->subscription, p->group, kinds[kind].provider, *name ? "/" : "",
+             name);
+}
+
+static void what_of(enum azure_kind kind, const char *name,
+                    char ret[AZURE_WHAT_MAX])
+{
+    snprintf(ret, AZURE_WHAT_MAX, "%s '%.100s'", kinds[kind].kind, name);
+}
+
+int azure_call(struct p_azure *p, const char *method, enum azure_kind kind,
+               const char *name, const char *action, const char *query,
+               cJSON *body, struct rest_answer *ret, struct sc_err *err)
+{
+    char id[AZURE_URL_MAX], url[2 * AZURE_URL_MAX], what[AZURE_WHAT_MAX];
+    azure_id(p, kind, name, id);
+    what_of(kind, name, what);
+    snprintf(url, sizeof url, "%s%s%s?api-version=%s%s", p->management, id,
+             action, kinds[kind].version, query);
+    return rest_do(
+        &p->rest,
+        &(struct rest_request){
+            .method = method, .url = url, .what = what, .body = body },
+        ret, err);
+}
+
+/* May 'url', which the server gave us, be asked with our token? */
+static int check_host(const char *base, const char *url, const char *what,
+                      struct sc_err *err)
+{
+    size_t len = strlen(base);
+    const char *path = strstr(base, "://");
+    path = path ? strchr(path + 3, '/') : NULL;
+    if (path)
+        len = (size_t)(path - base);
+    if (strncasecmp(url, base, len) == 0 && (url[len] == '/' || !url[len]))
+        return 0;
+    return sc_fail(err, -EPROTO, "azure: %s: the answer points to another host",
+                   what);
+}
+
+enum azure_step azure_step_of(long status, const cJSON *json, bool by_location)
+{
+    const char *state = rest_str(json, "status");
+    if (status >= 400)
+        return AZURE_FAILED;
+    if (by_location)
+        return status == 202 ? AZURE_WAIT : AZURE_DONE;
+    if (!strcasecmp(state, "Succeeded"))
+        return AZURE_DONE;
+    return !strcasecmp(state, "Failed") || !strcasecmp(state, "Canceled")
+               ? AZURE_FAILED
+               : AZURE_WAIT;
+}
+
+/* Retry-After in ms, or 'otherwise'. */
+static unsigned pause_of(const struct web_answer *a, unsigned otherwise)
+{
+    const char *text = web_answer_header(a, "retry-after");
+    char *end;
+    unsigned long s = text ? strtoul(text, &end, 10) : 0;
+    return text && end != text && s > 0 && s < 600 ? (unsigned)s * 1000
+                                                   : otherwise;
+}
+
+/* Asks for the operation at 'url' until it has ended. */
+static int poll_operation(struct p_azure *p, const char *url, bool by_location,
+                          unsigned pause, const char *what, cJSON **ret_output,
+                          struct sc_err *err)
+{
+    int r = check_host(p->management, url, what, err);
+    unsigned next = FIRST_PAUSE_MS;
+    for (uint64_t waited = 0; r == 0; waited += pause) {
+        struct rest_answer a = { 0 };
+        if (waited > WAIT_MAX_MS)
+            return sc_fail(err, -ETIMEDOUT,
+                           "azure: %s: not done after %d minutes", what,
+                           WAIT_MAX_MS / 60000);
+        r = azure_pause(p, pause, err);
+        if (r == 0)
+            r = rest_do(&p->rest,
+                        &(struct rest_request){
+                            .method = "GET", .url = url, .what = what },
+                        &a, err);
+        enum azure_step step =
+            r < 0 ? AZURE_FAILED : azure_step_of(a.status, a.json, by_location);
+        if (r == 0 && step == AZURE_FAILED)
+            r = rest_refuse(&p->rest, what, 0, a.json, &a.raw, err);
+        if (step == AZURE_DONE && ret_output)
+            *ret_output = SC_TAKE(a.json);
+        next = next * 2 < LAST_PAUSE_MS ? next * 2 : LAST_PAUSE_MS;
+        pause = pause_of(&a.raw, next);
+        rest_answer_clear(&a);
+        if (step == AZURE_DONE)
+            return r;
+    }
+    return r;
+}
+
+int azure_do(struct p_azure *p, const char *method, enum azure_kind kind,
+             const char *name, const char *action, const char *query,
+             cJSON *body, bool absent_ok, cJSON **ret_output,
+             struct sc_err *err)
+{
+    struct rest_answer a = { 0 };
+    char what[AZURE_WHAT_MAX];
+    what_of(kind, name, what);
+    int r = azure_call(p, method, kind, name, action, query, body, &a, err);
+    const char *async = web_answer_header(&a.raw, "azure-asyncoperation");
+    const char *location = web_answer_header(&a.raw, "location");
+    SC_AUTO(free) char *url = NULL;
+    bool by_location = !async;
+    unsigned pause = pause_of(&a.raw, FIRST_PAUSE_MS);
+    if (r == 0 && (a.status == 201 || a.status == 202 || async) &&
+        (async || (location && a.status == 202)) &&
+        !(url = strdup(async ? async : location)))
+        r = sc_fail(err, -ENOMEM, "azure: out of memory");
+    if (r == 0 && !url && ret_output)
+        *ret_output = SC_TAKE(a.json);
+    rest_answer_clear(&a);
+    if (r == 0 && url)
+        r = poll_operation(p, url, by_location, pause, what, ret_output, err);
+    if (r == -ENOENT && absent_ok) {
+        if (err)
+            *err = (struct sc_err){ 0 };
+        return 0;
+    }
+    return r;
+}
+
+int azure_get(struct p_azure *p, enum azure_kind kind, const char *name,
+              struct rest_answer *ret, bool *ret_found, struct sc_err *err)
+{
+    struct sc_err why = { 0 };
+    int r = azure_call(p, "GET", kind, name, "", "", NULL, ret, &why);
+    *ret_found = r == 0;
+    /* A resource group that is not there is another matter. */
+    if (r == -ENOENT && !strstr(why.text, "ResourceGroupNotFound") &&
+        !strstr(why.text, "SubscriptionNotFound"))
+        return 0;
+    if (r < 0 && err)
+        *err = why;
+    return r;
+}
+
+int azure_remove_one(struct p_azure *p, enum azure_kind kind, const char *name,
+                     struct sc_err *err)
+{
+    return azure_do(p, "DELETE", kind, name, "",
+                    kind == AZURE_VM ? "&forceDeletion=true" : "", NULL, true,
+                    NULL, err);
+}
+
+int azure_pages(struct p_azure *p, const char *url, const char *key,
+                const char *next_key, bool plain, const char *what,
+                azure_each_fn *fn, void *arg, struct sc_err *err)
+{
+    SC_AUTO(free) char *next = strdup(url);
+    int r = next ? 0 : sc_fail(err, -ENOMEM, "azure: out of memory");
+    while (r == 0 && next && *next) {
+        struct rest_answer a = { 0 };
+        r = rest_do(
+            &p->rest,
+            &(struct rest_request){
+                .method = "GET", .url = next, .what = what, .plain = plain },
+            &a, err);
+        if (r == 0 && !cJSON_IsArray(rest_at(a.json, key)))
+            r = sc_fail(err, -EPROTO, "azure: %s: no '%s' in the answer", what,
+                        key);
+        const cJSON *item;
+        cJSON_ArrayForEach(item, rest_at(a.json, key))
+        {
+            if (r == 0)
+                r = fn(arg, item, err);
+        }
+        const char *more = rest_str(a.json, next_key);
+        if (r == 0 && *more && !plain)
+            r = check_host(p->management, more, what, err);
+        free(next);
+        next = r == 0 ? strdup(more) : NULL;
+        rest_answer_clear(&a);
+    }
+    return r;
+}
+
+int azure_each(struct p_azure *p, enum azure_kind kind, azure_each_fn *fn,
+               void *arg, struct sc_err *err)
+{
+    char id[AZURE_URL_MAX], url[2 * AZURE_URL_MAX];
+    azure_id(p, kind, "", id);
+    snprintf(url, sizeof url, "%s%s?api-version=%s", p->management, id,
+             kinds[kind].version);
+    return azure_pages(p, url, "value", "nextLink", false, kinds[kind].kind, fn,
+                       arg, err);
+}
+
+cJSON *azure_tags(const struct provider_tags *tags)
+{
+    return rest_json("{'" AZURE_CLUSTER "':%s,'" AZURE_TOKEN "':%s}",
+                     tags->cluster ? tags->cluster : "",
+                     tags->token ? tags->token : "");
+}
+
+bool azure_has_tags(const cJSON *item, const struct provider_tags *tags)
+{
+    return !strcmp(rest_str(item, "tags." AZURE_CLUSTER),
+                   tags->cluster ? tags->cluster : "") &&
+           !strcmp(rest_str(item, "tags." AZURE_TOKEN),
+                   tags->token ? tags->token : "");
+}
+
+bool azure_name_ok(const char *name)
+{
+    size_t len = strlen(name);
+    return len >= 1 && len <= 64 && *name != '-' && name[len - 1] != '-' &&
+           strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                        "0123456789-") == len;
+}
+
+int azure_location(const struct p_azure *p, const char *region, char ret[64],
+                   struct sc_err *err)
+{
+    const char *from = region && *region ? region : p->location;
+    size_t len = from ? strcspn(from, ", ") : 0;
+    if (!len || len > 63)
+        return sc_fail(err, -EINVAL,
+                       "azure: location: none given, and the settings have "
+                       "none");
+    snprintf(ret, 64, "%.*s", (int)len, from);
+    if (strspn(ret, "abcdefghijklmnopqrstuvwxyz0123456789") != len)
+        return sc_fail(err, -EINVAL,
+                       "azure: location '%s': must be as in 'westeurope'", ret);
+    return 0;
+}
+
+bool azure_location_wanted(const struct p_azure *p, const char *location)
+{
+    size_t len = strlen(location);
+    for (const char *s = p->location; s && *s;) {
+        size_t n = strcspn(s, ", ");
+        if (n == len && !strncasecmp(s, location, len))
+            return true;
+        s += n;
+        s += strspn(s, ", ");
+    }
+    return !p->location || !*p->location;
+}
+
+bool azure_for_good(int code)
+{
+    return code != -EHOSTUNREACH && code != -ETIMEDOUT && code != -ECONNRESET;
+}

@@ -1,0 +1,65 @@
+#include "provider/p_azure.h"
+
+#include <criterion/criterion.h>
+
+Test(p_azure_api, an_operation_goes_by_its_state_or_by_202)
+{
+    static const struct {
+        long status;
+        const char *state; /* NULL: no JSON */
+        bool by_location;
+        int want;
+    } cases[] = {
+        { 200, "InProgress", false, AZURE_WAIT },
+        { 200, "Running", false, AZURE_WAIT },
+        { 202, NULL, false, AZURE_WAIT },
+        { 200, "Succeeded", false, AZURE_DONE },
+        { 200, "succeeded", false, AZURE_DONE },
+        { 200, "Failed", false, AZURE_FAILED },
+        { 200, "Canceled", false, AZURE_FAILED },
+        { 409, NULL, false, AZURE_FAILED },
+        { 202, NULL, true, AZURE_WAIT },
+        { 200, "InProgress", true, AZURE_DONE },
+        { 204, NULL, true, AZURE_DONE },
+        { 409, NULL, true, AZURE_FAILED },
+    };
+    for (size_t i = 0; i < SC_ARRAY_LEN(cases); i++) {
+        SC_AUTO(cjson_free)
+        cJSON *o =
+            cases[i].state ? rest_json("{'status':%s}", cases[i].state) : NULL;
+        cr_expect_eq(
+            (int)azure_step_of(cases[i].status, o, cases[i].by_location),
+            cases[i].want, "case %zu", i);
+    }
+}
+
+Test(p_azure_api, locations_are_the_settings_or_all)
+{
+    struct p_azure p = { .location = (char *)"westeurope, eastus" };
+    struct sc_err err = { 0 };
+    char where[64];
+    cr_expect(azure_location_wanted(&p, "WestEurope"));
+    cr_expect(azure_location_wanted(&p, "eastus"));
+    cr_expect_not(azure_location_wanted(&p, "east"));
+    cr_expect_eq(azure_location(&p, NULL, where, &err), 0);
+    cr_expect_str_eq(where, "westeurope");
+    cr_expect_eq(azure_location(&p, "eastus", where, &err), 0);
+    cr_expect_str_eq(where, "eastus");
+    cr_expect_eq(azure_location(&p, "east us/../x", where, &err), 0);
+    cr_expect_str_eq(where, "east", "a list's first, and nothing of a path");
+    cr_expect_eq(azure_location(&p, "East", where, &err), -EINVAL);
+    p.location = NULL;
+    cr_expect(azure_location_wanted(&p, "anywhere"));
+    cr_expect_eq(azure_location(&p, NULL, where, &err), -EINVAL);
+}
+
+Test(p_azure_api, names_are_checked_before_they_become_urls)
+{
+    cr_expect(azure_name_ok("node-1"));
+    cr_expect(azure_name_ok("A"));
+    cr_expect_not(azure_name_ok(""));
+    cr_expect_not(azure_name_ok("-a"));
+    cr_expect_not(azure_name_ok("a-"));
+    cr_expect_not(azure_name_ok("a/b"));
+    cr_expect_not(azure_name_ok("a?b"));
+}
