@@ -1,12 +1,15 @@
 /* fake_cluster - see fake_cluster.h: objects, users, serial consoles. */
-#include "tests/lib/fake_cluster.h"
+#include "tests/lib/fake_providers.h"
 
 #include "common/json.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 static const char *const kinds[FAKE_N_LISTS] = {
-    "node", "vm", "image", "network", "job", "token", "user", "session",
+    "node", "vm",      "image",    "network",        "job",      "token",
+    "user", "session", "provider", "provider-image", "instance", "resource",
 };
 
 struct api_console {
@@ -48,6 +51,18 @@ void fake_set_str(cJSON *o, const char *key, const char *value)
     set(o, key, cJSON_CreateString(value));
 }
 
+void fake_set_strf(cJSON *o, const char *key, const char *fmt, ...)
+{
+    va_list ap;
+    SC_AUTO(free) char *text = NULL;
+    va_start(ap, fmt);
+    if (vasprintf(&text, fmt, ap) < 0)
+        text = NULL;
+    va_end(ap);
+    if (text)
+        fake_set_str(o, key, text);
+}
+
 void fake_set_num(cJSON *o, const char *key, double value)
 {
     set(o, key, cJSON_CreateNumber(value));
@@ -65,7 +80,8 @@ cJSON *fake_find(struct fake_cluster *f, enum fake_list list, const char *what,
     cJSON_ArrayForEach(o, f->lists[list])
     {
         if (strcmp(fake_str(o, "id"), what) == 0 ||
-            (list != FAKE_JOBS && strcmp(fake_str(o, "name"), what) == 0) ||
+            (list != FAKE_JOBS && list != FAKE_PUBLISHED &&
+             strcmp(fake_str(o, "name"), what) == 0) ||
             (list == FAKE_USERS && strcmp(fake_str(o, "user"), what) == 0))
             return o;
     }
@@ -76,7 +92,9 @@ cJSON *fake_find(struct fake_cluster *f, enum fake_list list, const char *what,
 void fake_changed(struct fake_cluster *f, enum fake_list list, const cJSON *o,
                   bool gone)
 {
-    if (f->api && list <= FAKE_JOBS)
+    bool told =
+        list <= FAKE_JOBS || list == FAKE_PROVIDERS || list == FAKE_PUBLISHED;
+    if (f->api && told)
         api_changed(f->api, kinds[list], fake_str(o, "id"), gone ? NULL : o);
 }
 
@@ -244,20 +262,36 @@ static cJSON *add(struct fake_cluster *f, enum fake_list list, const char *name,
     return o;
 }
 
-static void add_node(struct fake_cluster *f, int nid, const char *name,
-                     const char *region, const char *address)
+cJSON *fake_node_add(struct fake_cluster *f, const char *name,
+                     const char *region, const char *provider,
+                     const char *address)
 {
     cJSON *n = add(f, FAKE_NODES, name,
-                   "{\"provider\":\"local\",\"state\":\"up\",\"hypervisor\":"
+                   "{\"state\":\"up\",\"hypervisor\":"
                    "\"xen\",\"version\":\"fake\",\"boot\":{\"mode\":\"xen\","
                    "\"reason\":\"\"},\"cpus\":2,\"memory_mib\":1024,"
                    "\"programs\":{\"sc-node\":true,\"sc-storage\":true,"
-                   "\"sc-network\":true}}");
+                   "\"sc-network\":true},\"notice\":null}");
+    double nid = 1;
+    const cJSON *other;
+    cJSON_ArrayForEach(other,
+                       f->lists[FAKE_NODES]) if (fake_num(other, "nid") >= nid)
+        nid = fake_num(other, "nid") + 1;
     fake_set_num(n, "nid", nid);
     fake_set_str(n, "region", region);
+    fake_set_str(n, "provider", provider);
     fake_set_str(n, "address", address);
-    fake_set_num(n, "joined_at", (double)sc_wall_ms() - 3600e3);
+    fake_set_num(n, "joined_at", (double)sc_wall_ms());
     fake_set_num(n, "last_seen_at", (double)sc_wall_ms());
+    fake_probe(n);
+    return n;
+}
+
+static void add_node(struct fake_cluster *f, const char *name,
+                     const char *region, const char *address)
+{
+    cJSON *n = fake_node_add(f, name, region, "local", address);
+    fake_set_num(n, "joined_at", (double)sc_wall_ms() - 3600e3);
 }
 
 static void add_image(struct fake_cluster *f, const char *name,
@@ -302,8 +336,8 @@ static void add_vm(struct fake_cluster *f, const char *name, const char *state,
 
 static void populate(struct fake_cluster *f)
 {
-    add_node(f, 1, "us-1", "us-east", "10.200.0.1");
-    add_node(f, 2, "jp-1", "ap-northeast", "10.200.0.2");
+    add_node(f, "us-1", "us-east", "10.200.0.1");
+    add_node(f, "jp-1", "ap-northeast", "10.200.0.2");
     fake_free_memory(f);
     add_image(f, "demo-kernel", "kernel", 8 << 20);
     add_image(f, "demo-ramdisk", "ramdisk", 2 << 20);
@@ -328,6 +362,8 @@ static void beat(void *arg)
     f->wan_out += 40000 + (double)(rand() % 20000);
     cJSON_ArrayForEach(n, f->lists[FAKE_NODES])
     {
+        if (strcmp(fake_str(n, "state"), "down") == 0)
+            continue;
         fake_set_num(n, "last_seen_at", (double)sc_wall_ms());
         fake_changed(f, FAKE_NODES, n, false);
     }

@@ -1,5 +1,5 @@
 /* fake_ops - the operations of the fake cluster, one function each. */
-#include "tests/lib/fake_cluster.h"
+#include "tests/lib/fake_providers.h"
 
 #include "common/json.h"
 
@@ -119,28 +119,6 @@ OP(token_delete)
     if (!t)
         return -ENOENT;
     fake_remove(f, FAKE_TOKENS, t);
-    return 0;
-}
-
-OP(node_user_data)
-{
-    struct json_reader in = json_read(p, "node.user_data");
-    const char *region = json_str(&in, "region", 1, 63);
-    const char *provider = json_str(&in, "provider", 1, 63);
-    if (json_done(&in, err) < 0)
-        return -EINVAL;
-    SC_AUTO(cjson_free) cJSON *token = NULL;
-    int r = token_create(f, who, p, status, &token, err);
-    if (r < 0)
-        return r;
-    *ret = cJSON_CreateObject();
-    json_set_strf(*ret, "user_data",
-                  "#cloud-config\nsupercloud:\n  role: node\n  controller: "
-                  "10.200.0.1:7443\n  token: %s\n  region: %s\n  provider: "
-                  "%s\n",
-                  fake_str(token, "token"), region, provider);
-    fake_set_str(*ret, "token_id", fake_str(token, "id"));
-    fake_set_num(*ret, "expires_at", fake_num(token, "expires_at"));
     return 0;
 }
 
@@ -372,6 +350,13 @@ static int find_node(struct fake_cluster *f, const cJSON *p, double memory_mib,
         if (strcmp(fake_str(n, "id"), not_on) == 0)
             return sc_fail(err, -EALREADY, "node '%s': the VM is there already",
                            want);
+        if (strcmp(fake_str(n, "state"), "up") != 0)
+            return sc_fail(err, -ENOTCONN, "node '%s': is %s", want,
+                           fake_str(n, "state"));
+        if (fake_revoked(n))
+            return sc_fail(err, -EBUSY,
+                           "node '%s': its provider has announced its end",
+                           want);
         if (fake_num(n, "memory_free_mib") < memory_mib)
             return sc_fail(err, -ENOSPC,
                            "node '%s': no room: %.0f MiB free, %.0f wanted",
@@ -386,6 +371,7 @@ static int find_node(struct fake_cluster *f, const cJSON *p, double memory_mib,
             continue;
         region_known = true;
         if (strcmp(fake_str(n, "id"), not_on) != 0 &&
+            strcmp(fake_str(n, "state"), "up") == 0 && !fake_revoked(n) &&
             fake_num(n, "memory_free_mib") >= memory_mib) {
             *ret = n;
             return 0;
@@ -747,7 +733,6 @@ static const struct {
     { "node.list", node_list },
     { "node.show", node_show },
     { "node.delete", node_delete },
-    { "node.user_data", node_user_data },
     { "token.create", token_create },
     { "token.list", token_list },
     { "token.delete", token_delete },
@@ -788,5 +773,5 @@ fake_op *fake_op_find(const char *op)
     for (size_t i = 0; i < SC_ARRAY_LEN(ops); i++)
         if (strcmp(ops[i].name, op) == 0)
             return ops[i].fn;
-    return NULL;
+    return fake_provider_op_find(op);
 }
