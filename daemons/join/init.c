@@ -6,6 +6,7 @@
  * joined it go on trusting it. */
 #include "common/config.h"
 #include "common/json.h"
+#include "common/key_file.h"
 #include "join/install.h"
 #include "join/join.h"
 #include "join/machine.h"
@@ -82,6 +83,20 @@ static int authority(const struct install *i, char node_id[SC_UUID_LEN + 1],
     return tls_ca_create(cert, key, name, &err) < 0 ? files_fail(f, &err) : 0;
 }
 
+/* What the controller seals its secrets with; an older one opens what is in an
+ * older store. */
+static int secrets_key(const struct install *i, struct join_failure *f)
+{
+    SC_AUTO(free) char *old = sc_path(i->request->pki_dir, "secrets.key");
+    SC_AUTO(free) char *key = install_path(i, "secrets.key");
+    struct sc_err err;
+    if (!old || !key)
+        return join_fail(f, JOIN_MACHINE, "out of memory");
+    int r = access(old, F_OK) == 0 ? copy_file(old, key, 0400, &err)
+                                   : key_file_ensure(key, &err);
+    return r < 0 ? files_fail(f, &err) : 0;
+}
+
 static int init_with(const struct join_request *r, struct install *i,
                      struct join_result *ret, struct join_failure *f)
 {
@@ -106,7 +121,7 @@ static int init_with(const struct join_request *r, struct install *i,
                                          "127.0.0.1", NULL };
     /* A server too: Open vSwitch connects to sc-network and checks that. */
     const char *const network_names[] = { "supercloud-network", NULL };
-    if (authority(i, node_id, f) < 0 ||
+    if (authority(i, node_id, f) < 0 || secrets_key(i, f) < 0 ||
         issue(i, "controller", CONTROLLER_NAME, "controller", server_names, f) <
             0 ||
         issue(i, "node", node_id, "node", NULL, f) < 0 ||
