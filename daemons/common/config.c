@@ -30,6 +30,7 @@ static const char *const keys[] = {
     "ports",
     "ovsdb",
     "bridge",
+    "provider_program",
     "metadata",
     "metadata_endpoint",
     NULL,
@@ -200,6 +201,10 @@ int sc_config_parse(const char *text, const char *what, struct sc_config **ret,
     c->console_listen = listen_field(&r, "console_listen", "0.0.0.0:8443");
     c->openflow_listen = listen_field(&r, "openflow_listen", "0.0.0.0:6653");
     read_metadata(&r, c);
+    const char *program = json_str_or(&r, "provider_program", PATH_LEN_MAX, "");
+    must(&r, !program[0] || program[0] == '/', "provider_program", program,
+         "an absolute path");
+    c->provider_program = copy(&r, program);
     c->reserved_mib =
         (uint64_t)json_int_or(&r, "reserved_mib", 0, INT64_C(1) << 40, 0);
     int e = json_done(&r, err);
@@ -240,15 +245,25 @@ void sc_config_free(struct sc_config *c)
     if (!c)
         return;
     char *all[] = {
-        c->node_id,         c->name,
-        c->region,          c->provider,
-        c->controller_host, c->address,
-        c->run_dir,         c->state_dir,
-        c->pki_dir,         c->hypervisor,
-        c->datapath,        c->ovsdb,
-        c->bridge,          c->controller_listen,
-        c->console_listen,  c->openflow_listen,
-        c->metadata,        c->metadata_endpoint,
+        c->node_id,
+        c->name,
+        c->region,
+        c->provider,
+        c->controller_host,
+        c->address,
+        c->run_dir,
+        c->state_dir,
+        c->pki_dir,
+        c->hypervisor,
+        c->datapath,
+        c->ovsdb,
+        c->bridge,
+        c->provider_program,
+        c->controller_listen,
+        c->console_listen,
+        c->openflow_listen,
+        c->metadata,
+        c->metadata_endpoint,
     };
     for (size_t i = 0; i < SC_ARRAY_LEN(all); i++)
         free(all[i]);

@@ -24,6 +24,7 @@ struct sc_config {
     char *datapath;   /* "system" (kernel) or "netdev" (userspace). */
     char *ovsdb;      /* Unix socket of ovsdb-server. */
     char *bridge;
+    char *provider_program; /* sc-provider; "": beside sc-controller. */
     char *controller_listen, *console_listen, *openflow_listen; /* HOST:PORT */
     uint16_t storage_port, probe_port, migration_port;
     uint64_t reserved_mib; /* Memory never given to guests. */

@@ -1,6 +1,8 @@
 #include "controller/ctl.h"
 
 #include "controller/jobs.h"
+#include "controller/providers.h"
+#include "controller/secrets.h"
 #include "controller/sessions.h"
 
 #include <stdio.h>
@@ -36,6 +38,17 @@ static void drop_half_images(struct ctl *ctl)
     ctl_txn_commit(x, NULL);
 }
 
+/* Once and for ever: what we make at providers carries it. */
+static void name_cluster(struct ctl *ctl)
+{
+    if (ctl->cluster_id[0])
+        return;
+    sc_uuid_new(ctl->cluster_id);
+    struct ctl_txn *x = ctl_txn_begin(ctl);
+    ctl_put_json(x, "meta", "cluster_id", cJSON_CreateString(ctl->cluster_id));
+    ctl_txn_commit(x, NULL);
+}
+
 int ctl_new(struct store *store, const struct ctl_env *env,
             const struct ctl_options *o, struct ctl **ret, struct sc_err *err)
 {
@@ -54,6 +67,8 @@ int ctl_new(struct store *store, const struct ctl_env *env,
     if (r < 0)
         return r;
     drop_half_images(ctl);
+    name_cluster(ctl);
+    ctl_providers_begin(ctl);
     jobs_resume(ctl);
     *ret = SC_TAKE(ctl);
     return 0;
@@ -76,7 +91,7 @@ void ctl_free(struct ctl *ctl)
 {
     if (!ctl)
         return;
-    FREE_ALL(ctl->nodes, free);
+    FREE_ALL(ctl->nodes, ctl_node_free);
     FREE_ALL(ctl->networks, free);
     FREE_ALL(ctl->images, free);
     FREE_ALL(ctl->vms, free);
@@ -84,6 +99,11 @@ void ctl_free(struct ctl *ctl)
     FREE_ALL(ctl->errands, errand_free);
     FREE_ALL(ctl->latencies, free);
     FREE_ALL(ctl->sessions, ctl_session_free);
+    FREE_ALL(ctl->accounts, account_free);
+    FREE_ALL(ctl->published, published_free);
+    FREE_ALL(ctl->launched, free);
+    cJSON_Delete(ctl->drivers);
+    secrets_close(ctl->secrets);
     store_close(ctl->store);
     free(ctl->pki_dir);
     free(ctl->spool_dir);
@@ -98,6 +118,7 @@ void ctl_run(struct ctl *ctl)
         return;
     ctl_registry_run(ctl);
     ctl_errand_run(ctl);
+    ctl_reach_run(ctl);
     jobs_run(ctl);
 }
 

@@ -24,6 +24,10 @@
 enum ctl_program { PROGRAM_NODE, PROGRAM_STORAGE, PROGRAM_NETWORK, N_PROGRAMS };
 extern const char *const ctl_program_names[N_PROGRAMS]; /* "sc-node" ... */
 
+typedef void ctl_reach_fn(void *arg, int code);
+/* A line of a run of sc-provider: {"progress": ...} or {"save": ...}. */
+typedef void ctl_worker_line_fn(void *arg, const cJSON *line);
+
 /* The world.  All functions: loop thread, never block. */
 struct ctl_env {
     void *ctx;
@@ -41,6 +45,15 @@ struct ctl_env {
                     const cJSON *object);
     /* The store failed; the program must end.  Once. */
     void (*broken)(void *ctx, const struct sc_err *err);
+    /* Connects to a TCP port of an IP address and closes it again.  'done' runs
+     * exactly once, never from inside: 0 or -errno.  NULL: nothing is tried. */
+    void (*reach)(void *ctx, const char *address, uint16_t port,
+                  uint64_t timeout_ms, ctl_reach_fn *done, void *arg);
+    /* Runs sc-provider with 'request' (taken), or, if that is NULL, for its
+     * list of drivers (worker.h).  'done' runs exactly once, never from
+     * inside. */
+    void (*worker)(void *ctx, cJSON *request, uint64_t timeout_ms,
+                   ctl_worker_line_fn *line, rpc_done_fn *done, void *arg);
 };
 
 struct ctl_options {
@@ -61,7 +74,15 @@ struct ctl_node {
     uint64_t blocks_local, blocks_dirty, wan_in, wan_out;
     /* Bytes of migrations between this region and others, since our start. */
     uint64_t moved_in, moved_out;
+    /* What it reported of itself (probes.c); stored. */
+    cJSON *probes; /* Owned.  Array; NULL: none yet. */
+    cJSON *notice; /* Owned.  Of its provider; NULL: none. */
+    uint64_t probed_at;
+    uint64_t reach_at; /* When to try its ports next. */
+    bool reaching;
 };
+void ctl_node_free(struct ctl_node *n); /* NULL is allowed. */
+SC_CLEANUP(struct ctl_node, ctl_node_free)
 struct ctl_latency {
     uint16_t a, b; /* a measured towards b. */
     double rtt_ms;
@@ -100,7 +121,13 @@ struct ctl {
     CTL_LIST(struct ctl_errand) errands;
     CTL_LIST(struct ctl_latency) latencies;
     CTL_LIST(struct ctl_session) sessions; /* Serial consoles. */
-    bool network_connected;                /* sc-network */
+    CTL_LIST(struct account) accounts;     /* At providers: providers.h. */
+    CTL_LIST(struct published) published;
+    CTL_LIST(struct launched) launched;
+    cJSON *drivers;          /* Owned.  Of sc-provider; NULL: not asked yet. */
+    struct secrets *secrets; /* Owned.  NULL: not opened yet. */
+    char cluster_id[OBJ_ID]; /* What our things at providers are tagged with. */
+    bool network_connected;  /* sc-network */
     bool peers_changed;
     uint64_t latency_told_at, latency_changed_at;
     uint32_t next_nid, next_vni;
@@ -181,6 +208,8 @@ void ctl_put_number(struct ctl_txn *x, const char *key, uint64_t value);
 /* 'kind' (as in the API's events) NULL: nothing is announced. */
 void ctl_del(struct ctl_txn *x, const char *table, const char *key,
              const char *kind);
+/* 'id' of 'kind' is told to listeners after the commit. */
+void ctl_announce(struct ctl_txn *x, const char *kind, const char *id);
 /* Keeps the first failure; returns 'r'. */
 int ctl_txn_fail(struct ctl_txn *x, int r, const struct sc_err *err);
 /* Ends 'x'.  0; or -errno: nothing was stored, and unless 'x' was failed by
@@ -228,6 +257,23 @@ void ctl_vm_progress(struct ctl *ctl, uint16_t nid, const cJSON *params);
 void ctl_storage_stats(struct ctl *ctl, uint16_t nid, const cJSON *params);
 void ctl_registry_run(struct ctl *ctl);
 double ctl_rtt(struct ctl *ctl, uint16_t a, uint16_t b); /* < 0: unknown. */
+
+/* --- what nodes report (probes.c) -------------------------------------------
+ */
+
+void ctl_node_probes(struct ctl *ctl, uint16_t nid, const cJSON *params);
+void ctl_node_probes_hello(struct ctl *ctl, struct ctl_node *n,
+                           const cJSON *hello);
+/* Takes a report into 'n', unstored.  -EINVAL: 'n' is unchanged. */
+int ctl_node_take_probes(struct ctl_node *n, const cJSON *report, uint64_t now,
+                         struct sc_err *err);
+void ctl_node_notice(struct ctl *ctl, uint16_t nid, const cJSON *params);
+/* Will its provider take it away?  Then nothing new goes there. */
+bool ctl_node_revoked(const struct ctl_node *n);
+void ctl_node_facts_add(const struct ctl_node *n, cJSON *to);
+int ctl_node_facts_load(struct ctl *ctl, const char *id, const cJSON *j,
+                        struct sc_err *err);
+void ctl_reach_run(struct ctl *ctl);
 
 /* --- views of volumes (view_ops.c) ---------------------------------------- */
 

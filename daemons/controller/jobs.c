@@ -1,14 +1,26 @@
 #include "controller/jobs.h"
 
 #include "common/log.h"
+#include "controller/providers.h"
 
 #include <stdarg.h>
 
 enum { RETRY_MS = 1000, ENDED_KEPT = 500 };
 
 const struct job_kind *const job_kinds[] = {
-    &vm_create_job,  &vm_start_job,     &vm_stop_job, &vm_delete_job,
-    &vm_migrate_job, &image_delete_job, NULL,
+    &vm_create_job,
+    &vm_start_job,
+    &vm_stop_job,
+    &vm_delete_job,
+    &vm_migrate_job,
+    &image_delete_job,
+    &provider_publish_job,
+    &provider_image_delete_job,
+    &provider_launch_job,
+    &provider_terminate_job,
+    &provider_fence_job,
+    &provider_gc_job,
+    NULL,
 };
 
 static void step_begin(struct ctl *ctl, struct job *job);

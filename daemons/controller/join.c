@@ -33,8 +33,8 @@ static int ca_read(struct ctl *ctl, char **ret_pem, char pin[TLS_PIN_LEN + 1],
     return r;
 }
 
-int ctl_token_create(struct ctl *ctl, struct token *t,
-                     char ret_text[TOKEN_TEXT], struct sc_err *err)
+int ctl_token_make(struct ctl *ctl, struct token *t, char ret_text[TOKEN_TEXT],
+                   struct sc_err *err)
 {
     SC_AUTO(free) char *pem = NULL;
     char pin[TLS_PIN_LEN + 1];
@@ -45,6 +45,15 @@ int ctl_token_create(struct ctl *ctl, struct token *t,
         return r;
     OBJ_SET(t->role, "node");
     t->created_at = ctl_now(ctl);
+    return 0;
+}
+
+int ctl_token_create(struct ctl *ctl, struct token *t,
+                     char ret_text[TOKEN_TEXT], struct sc_err *err)
+{
+    int r = ctl_token_make(ctl, t, ret_text, err);
+    if (r < 0)
+        return r;
     struct ctl_txn *x = ctl_txn_begin(ctl);
     ctl_put_json(x, "tokens", t->id, token_to_json(t));
     return ctl_txn_commit(x, err);

@@ -42,6 +42,16 @@ op_fn op_network_list, op_network_show, op_network_create, op_network_delete;
 op_fn op_overview, op_node_list, op_node_show, op_node_delete,
     op_node_user_data, op_token_create, op_token_list, op_token_delete,
     op_job_list, op_job_show;
+/* ops_provider.c, ops_provider_image.c, ops_provider_instance.c */
+op_fn op_provider_drivers, op_provider_list, op_provider_show,
+    op_provider_create, op_provider_update, op_provider_delete,
+    op_provider_regions, op_provider_types, op_provider_prices;
+op_fn op_provider_images, op_provider_image_create,
+    op_provider_image_upload_begin, op_provider_image_upload_progress,
+    op_provider_image_upload, op_provider_image_upload_abort,
+    op_provider_image_delete;
+op_fn op_provider_instances, op_provider_launch, op_provider_terminate,
+    op_provider_fence, op_provider_gc;
 /* ops_user.c */
 op_fn op_user_get, op_user_set, op_user_del, op_user_list, op_session_put,
     op_session_get, op_session_del, op_session_list;

@@ -1,6 +1,8 @@
 /* Nodes, join tokens, jobs and the overview. */
 #include "controller/join.h"
 #include "controller/ops.h"
+#include "controller/providers.h"
+#include "controller/user_data.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -74,6 +76,7 @@ struct token_request {
     struct token t;
     char text[TOKEN_TEXT];
     char name[OBJ_NAME];
+    char controller[320]; /* "HOST:PORT" */
 };
 
 static int optional_name(const char *field, const char *value,
@@ -87,18 +90,17 @@ static int optional_name(const char *field, const char *value,
     return 0;
 }
 
-static int make_token(struct op_call *c, int64_t uses_default,
+/* The token that the params describe; unstored. */
+static int read_token(struct op_call *c, const char *const keys[],
                       struct token_request *q, struct sc_err *err)
 {
-    static const char *const keys[] = { "region", "provider", "name",
-                                        "ttl_s",  "uses",     NULL };
     struct json_reader r = json_read(c->params, "token");
     struct token t = { 0 };
     OBJ_SET(t.region, json_str_or(&r, "region", OBJ_NAME - 1, ""));
     OBJ_SET(t.provider, json_str_or(&r, "provider", OBJ_NAME - 1, ""));
     OBJ_SET(q->name, json_str_or(&r, "name", OBJ_NAME - 1, ""));
     int64_t ttl = json_int_or(&r, "ttl_s", 1, TTL_MAX_S, TTL_DEFAULT_S);
-    t.uses = (uint32_t)json_int_or(&r, "uses", 0, USES_MAX, uses_default);
+    t.uses = (uint32_t)json_int_or(&r, "uses", 0, USES_MAX, 1);
     json_only(&r, keys);
     int e = json_done(&r, err);
     if (e == 0)
@@ -112,14 +114,17 @@ static int make_token(struct op_call *c, int64_t uses_default,
     OBJ_SET(t.created_by, c->who->user);
     t.expires_at = ctl_now(c->ctl) + (uint64_t)ttl * 1000;
     q->t = t;
-    return ctl_token_create(c->ctl, &q->t, q->text, err);
+    return 0;
 }
 
 void op_token_create(struct op_call *c)
 {
+    static const char *const keys[] = { "region", "provider", "name",
+                                        "ttl_s",  "uses",     NULL };
     struct token_request q;
     struct sc_err err;
-    if (make_token(c, 1, &q, &err) < 0) {
+    if (read_token(c, keys, &q, &err) < 0 ||
+        ctl_token_create(c->ctl, &q.t, q.text, &err) < 0) {
         op_fail(c, &err);
         return;
     }
@@ -128,37 +133,93 @@ void op_token_create(struct op_call *c)
     op_reply(c, 201, j);
 }
 
+/* Region and provider are required of a node; a controller needs no token. */
+static int read_user_data(struct op_call *c, struct user_data_request *u,
+                          struct token_request *q, struct sc_err *err)
+{
+    static const char *const keys[] = {
+        "region",  "provider",       "name",   "ttl_s",        "uses",
+        "role",    "hypervisor",     "format", "console_name", "acme_email",
+        "address", "acme_directory", NULL
+    };
+    struct json_reader r = json_read(c->params, "node.user_data");
+    const char *region = json_str(&r, "region", 1, OBJ_NAME - 1);
+    const char *provider = json_str(&r, "provider", 1, OBJ_NAME - 1);
+    const char *role = json_str_or(&r, "role", 15, "node");
+    const char *format = json_str_or(&r, "format", 31, "cloud-config");
+    u->hypervisor = json_str_or(&r, "hypervisor", 15, "");
+    u->address = json_str_or(&r, "address", OBJ_ADDRESS - 1, "");
+    u->console_name = json_str_or(&r, "console_name", 253, "");
+    u->acme_email = json_str_or(&r, "acme_email", 253, "");
+    u->acme_directory = json_str_or(&r, "acme_directory", 1023, "");
+    int e = json_done(&r, err);
+    if (e == 0)
+        e = user_data_role_parse(role, &u->role, err);
+    if (e == 0)
+        e = user_data_format_parse(format, &u->format, err);
+    if (e == 0)
+        e = read_token(c, keys, q, err);
+    if (e < 0)
+        return e;
+    /* By the name of an account, its driver. */
+    const struct account *a = ctl_account_find(c->ctl, provider);
+    u->driver = a ? a->driver : provider;
+    u->provider = a ? a->driver : provider;
+    OBJ_SET(q->t.provider, u->provider);
+    u->region = region;
+    u->name = q->name;
+    return 0;
+}
+
+static int make_user_data(struct op_call *c, struct user_data_request *u,
+                          struct token_request *q, char **ret, size_t *ret_size,
+                          struct sc_err *err)
+{
+    bool v6 = strchr(c->ctl->host, ':') != NULL;
+    snprintf(q->controller, sizeof q->controller, "%s%s%s:%u", v6 ? "[" : "",
+             c->ctl->host, v6 ? "]" : "", c->ctl->port);
+    int r = 0;
+    if (u->role == USER_DATA_NODE) {
+        u->controller = q->controller;
+        u->token = q->text;
+        r = ctl_token_make(c->ctl, &q->t, q->text, err);
+    }
+    if (r == 0)
+        r = user_data_size(u, ret_size, err);
+    if (r == 0)
+        r = user_data_render(u, ret, err);
+    if (r < 0 || u->role != USER_DATA_NODE)
+        return r;
+    struct ctl_txn *x = ctl_txn_begin(c->ctl);
+    ctl_put_json(x, "tokens", q->t.id, token_to_json(&q->t));
+    return ctl_txn_commit(x, err);
+}
+
 void op_node_user_data(struct op_call *c)
 {
-    struct token_request q;
+    struct user_data_request u = { 0 };
+    struct token_request q = { 0 };
     struct sc_err err;
+    size_t size = 0;
     SC_AUTO(free) char *text = NULL;
-    struct json_reader r = json_read(c->params, "node.user_data");
-    json_str(&r, "region", 1, OBJ_NAME - 1);
-    json_str(&r, "provider", 1, OBJ_NAME - 1);
-    if (json_done(&r, &err) < 0 || make_token(c, 1, &q, &err) < 0) {
+    if (read_user_data(c, &u, &q, &err) < 0 ||
+        make_user_data(c, &u, &q, &text, &size, &err) < 0) {
         op_fail(c, &err);
         return;
     }
-    if (asprintf(&text,
-                 "#cloud-config\n"
-                 "supercloud:\n"
-                 "  role: node\n"
-                 "  controller: %s:%u\n"
-                 "  token: %s\n"
-                 "  region: %s\n"
-                 "  provider: %s\n"
-                 "%s%s%s",
-                 c->ctl->host, c->ctl->port, q.text, q.t.region, q.t.provider,
-                 q.name[0] ? "  name: " : "", q.name,
-                 q.name[0] ? "\n" : "") < 0) {
-        op_failf(c, -ENOMEM, "node.user_data: out of memory");
-        return;
-    }
+    size_t limit = user_data_limit(u.driver);
     cJSON *j = cJSON_CreateObject();
     cJSON_AddStringToObject(j, "user_data", text);
-    cJSON_AddStringToObject(j, "token_id", q.t.id);
-    json_set_u64(j, "expires_at", q.t.expires_at);
+    if (q.t.id[0]) {
+        cJSON_AddStringToObject(j, "token_id", q.t.id);
+        json_set_u64(j, "expires_at", q.t.expires_at);
+    } else {
+        cJSON_AddNullToObject(j, "token_id");
+        cJSON_AddNullToObject(j, "expires_at");
+    }
+    json_set_u64(j, "size", size);
+    json_set_u64(j, "limit", limit);
+    cJSON_AddBoolToObject(j, "fits", !limit || size <= limit);
     op_reply(c, 201, j);
 }
 

@@ -82,10 +82,11 @@ int ctl_node_remove(struct ctl *ctl, struct ctl_node *n, struct sc_err *err)
     if (n->n.state == NODE_UP)
         return sc_fail(err, -EBUSY, "node '%s': is up", n->n.name);
     struct ctl_txn *x = ctl_txn_begin(ctl);
-    SC_AUTO(free) struct ctl_node *own = n;
+    SC_AUTO(ctl_node_free) struct ctl_node *own = n;
     ctl_list_remove(&ctl->nodes, n);
     ctl_errand_forget_node(ctl, x, n->n.nid);
     ctl_del(x, "nodes", n->n.id, "node");
+    ctl_del(x, "node_facts", n->n.id, NULL);
     ctl->peers_changed = true;
     int r = ctl_txn_commit(x, err);
     if (r == 0)
@@ -188,6 +189,8 @@ int ctl_hello(struct ctl *ctl, enum ctl_program program, const char *node_id,
         r = ctl_txn_commit(x, err);
         if (r < 0)
             return r;
+        if (program == PROGRAM_NODE)
+            ctl_node_probes_hello(ctl, n, params);
     } else {
         ctl->network_connected = true;
     }

@@ -9,8 +9,10 @@
 #include "controller/ctl.h"
 #include "controller/join.h"
 #include "controller/pki.h"
+#include "controller/reach.h"
 #include "controller/sessions.h"
 #include "controller/users.h"
+#include "controller/worker.h"
 
 #include <stdio.h>
 #include <sys/stat.h>
@@ -32,6 +34,8 @@ struct server {
     struct api *api;          /* Owned. */
     struct sc_control *control;
     struct sc_source *tick;
+    struct reach_pool *reach;    /* Owned. */
+    struct worker_pool *workers; /* Owned. */
     struct rpc_service service;
     struct api_backend backend;
     CTL_LIST(struct peer) peers;
@@ -97,6 +101,20 @@ static void env_broken(void *ctx, const struct sc_err *err)
     sc_log(SC_LOG_ERROR, "store.failed", "error", err->text, NULL);
     s->broken = true;
     sc_loop_stop(s->loop);
+}
+
+static void env_reach(void *ctx, const char *address, uint16_t port,
+                      uint64_t timeout_ms, ctl_reach_fn *done, void *arg)
+{
+    struct server *s = ctx;
+    reach_begin(s->reach, address, port, timeout_ms, done, arg);
+}
+
+static void env_worker(void *ctx, cJSON *request, uint64_t timeout_ms,
+                       ctl_worker_line_fn *line, rpc_done_fn *done, void *arg)
+{
+    struct server *s = ctx;
+    (void)worker_start(s->workers, request, timeout_ms, line, done, arg);
 }
 
 /* --- RPC
@@ -210,6 +228,8 @@ static struct peer *known_peer(struct rpc_conn *from, enum ctl_program program,
 NOTIFICATION(on_heartbeat, PROGRAM_NODE, ctl_heartbeat)
 NOTIFICATION(on_vm_state, PROGRAM_NODE, ctl_vm_state)
 NOTIFICATION(on_vm_progress, PROGRAM_NODE, ctl_vm_progress)
+NOTIFICATION(on_node_probes, PROGRAM_NODE, ctl_node_probes)
+NOTIFICATION(on_node_notice, PROGRAM_NODE, ctl_node_notice)
 NOTIFICATION(on_console_out, PROGRAM_NODE, ctl_session_out)
 NOTIFICATION(on_storage_stats, PROGRAM_STORAGE, ctl_storage_stats)
 
@@ -257,6 +277,8 @@ VIEW(on_view_handover, "view.handover")
 static const struct rpc_method rpc_methods[] = {
     { "hello", RPC_ROLE_NODE | RPC_ROLE_NETWORK, on_hello },
     { "node.heartbeat", RPC_ROLE_NODE, on_heartbeat },
+    { "node.probes", RPC_ROLE_NODE, on_node_probes },
+    { "node.notice", RPC_ROLE_NODE, on_node_notice },
     { "vm.state", RPC_ROLE_NODE, on_vm_state },
     { "vm.progress", RPC_ROLE_NODE, on_vm_progress },
     { "vm.console_out", RPC_ROLE_NODE, on_console_out },
@@ -411,7 +433,9 @@ static int make_ctl(struct server *s, const char *spool, struct sc_err *err)
                                  .call = env_call,
                                  .notify = env_notify,
                                  .changed = env_changed,
-                                 .broken = env_broken };
+                                 .broken = env_broken,
+                                 .reach = env_reach,
+                                 .worker = env_worker };
     SC_AUTO(free) char *common = node_config(c);
     SC_AUTO(store_close) struct store *store = NULL;
     const struct ctl_options o = { .pki_dir = c->pki_dir,
@@ -428,12 +452,23 @@ static int make_ctl(struct server *s, const char *spool, struct sc_err *err)
     return r < 0 ? r : add_own_node(s, err);
 }
 
+/* <pki_dir>/<name>, malloc'd; the console has a certificate of its own if
+ * somebody put one there. */
+static char *pki_file(const struct sc_config *c, const char *name,
+                      const char *fallback)
+{
+    SC_AUTO(free) char *path = sc_path(c->pki_dir, name);
+    if (path && access(path, R_OK) == 0)
+        return SC_TAKE(path);
+    return fallback ? sc_path(c->pki_dir, fallback) : SC_TAKE(path);
+}
+
 static int listen_rpc(struct server *s, struct sc_err *err)
 {
     const struct sc_config *c = s->config;
-    SC_AUTO(free) char *ca = sc_path(c->pki_dir, "ca.crt");
-    SC_AUTO(free) char *cert = sc_path(c->pki_dir, "controller.crt");
-    SC_AUTO(free) char *key = sc_path(c->pki_dir, "controller.key");
+    SC_AUTO(free) char *ca = pki_file(c, "ca.crt", NULL);
+    SC_AUTO(free) char *cert = pki_file(c, "controller.crt", NULL);
+    SC_AUTO(free) char *key = pki_file(c, "controller.key", NULL);
     const struct rpc_ws_server_options o = { .listen = c->controller_listen,
                                              .path = "/rpc",
                                              .ca_file = ca,
@@ -451,20 +486,15 @@ static int listen_console(struct server *s, const char *spool,
                           struct sc_err *err)
 {
     const struct sc_config *c = s->config;
-    SC_AUTO(free) char *cert = sc_path(c->pki_dir, "controller.crt");
-    SC_AUTO(free) char *key = sc_path(c->pki_dir, "controller.key");
-    SC_AUTO(free) char *ca = sc_path(c->pki_dir, "ca.crt");
-    /* Of the console's public name, if it has one: sc-acme's, or somebody's. */
-    SC_AUTO(free) char *named = sc_path(c->pki_dir, "console.crt");
-    SC_AUTO(free) char *named_key = sc_path(c->pki_dir, "console.key");
+    SC_AUTO(free) char *cert = pki_file(c, "console.crt", "controller.crt");
+    SC_AUTO(free) char *key = pki_file(c, "console.key", "controller.key");
+    SC_AUTO(free) char *ca = pki_file(c, "console.crt", "ca.crt");
     const struct api_options o = { .listen = c->console_listen,
                                    .cert_file = cert,
                                    .key_file = key,
-                                   .named_cert_file = named,
-                                   .named_key_file = named_key,
                                    .ca_file = ca,
                                    .spool_dir = spool };
-    if (!cert || !key || !ca || !named || !named_key)
+    if (!cert || !key)
         return sc_fail(err, -ENOMEM, "out of memory");
     s->backend = (struct api_backend){ .ctx = s,
                                        .call = backend_call,
@@ -490,7 +520,13 @@ int server_new(struct sc_loop *loop, const struct sc_config *c,
         return sc_fail(err, -ENOMEM, "out of memory");
     s->loop = loop;
     s->config = c;
-    int r = make_dir(c->state_dir, 0755, err);
+    if (reach_pool_new(loop, &s->reach) < 0)
+        return sc_fail(err, -ENOMEM, "out of memory");
+    int r = worker_pool_new(loop,
+                            c->provider_program[0] ? c->provider_program : NULL,
+                            &s->workers, err);
+    if (r == 0)
+        r = make_dir(c->state_dir, 0755, err);
     if (r == 0)
         r = make_dir(spool, 0770, err);
     if (r == 0)
@@ -525,6 +561,8 @@ void server_free(struct server *s)
     sc_control_free(s->control);
     api_free(s->api);
     rpc_ws_server_free(s->ws);
+    reach_pool_free(s->reach);
+    worker_pool_free(s->workers);
     ctl_free(s->ctl);
     for (size_t i = 0; i < s->peers.n; i++)
         free(s->peers.items[i]);

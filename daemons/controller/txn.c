@@ -3,13 +3,16 @@
 #include "controller/authority.h"
 #include "controller/ctl.h"
 #include "controller/jobs.h"
+#include "controller/providers.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
 const char *const ctl_tables[] = {
-    "meta",           "nodes",  "networks", "images", "vms",      "jobs",
-    AUTHORITY_TABLES, "errand", "tokens",   "users",  "sessions", NULL,
+    "meta",      "nodes",     "networks",       "images",
+    "vms",       "jobs",      AUTHORITY_TABLES, "errand",
+    "tokens",    "users",     "sessions",       "node_facts",
+    "providers", "published", "launched",       NULL,
 };
 
 enum { ANNOUNCE_MAX = 64 };
@@ -53,7 +56,7 @@ int ctl_txn_fail(struct ctl_txn *x, int r, const struct sc_err *err)
     return r;
 }
 
-static void announce(struct ctl_txn *x, const char *kind, const char *id)
+void ctl_announce(struct ctl_txn *x, const char *kind, const char *id)
 {
     for (size_t i = 0; i < x->n_announce; i++) {
         if (!strcmp(x->announce[i].kind, kind) &&
@@ -82,31 +85,31 @@ void ctl_put_json(struct ctl_txn *x, const char *table, const char *key,
 void ctl_put_node(struct ctl_txn *x, const struct node *n)
 {
     ctl_put_json(x, "nodes", n->id, node_to_json(n));
-    announce(x, "node", n->id);
+    ctl_announce(x, "node", n->id);
 }
 
 void ctl_put_network(struct ctl_txn *x, const struct network *n)
 {
     ctl_put_json(x, "networks", n->id, network_to_json(n));
-    announce(x, "network", n->id);
+    ctl_announce(x, "network", n->id);
 }
 
 void ctl_put_image(struct ctl_txn *x, const struct image *i)
 {
     ctl_put_json(x, "images", i->id, image_to_json(i));
-    announce(x, "image", i->id);
+    ctl_announce(x, "image", i->id);
 }
 
 void ctl_put_vm(struct ctl_txn *x, const struct vm *v)
 {
     ctl_put_json(x, "vms", v->id, vm_to_json(v));
-    announce(x, "vm", v->id);
+    ctl_announce(x, "vm", v->id);
 }
 
 void ctl_put_job(struct ctl_txn *x, const struct job *j)
 {
     ctl_put_json(x, "jobs", j->id, job_to_json(j, true));
-    announce(x, "job", j->id);
+    ctl_announce(x, "job", j->id);
 }
 
 void ctl_put_number(struct ctl_txn *x, const char *key, uint64_t value)
@@ -120,7 +123,7 @@ void ctl_del(struct ctl_txn *x, const char *table, const char *key,
     if (!x->failed)
         x->failed = store_del(x->t, table, store_str(key), &x->err);
     if (kind)
-        announce(x, kind, key);
+        ctl_announce(x, kind, key);
 }
 
 static cJSON *announced_json(struct ctl *ctl, const char *kind, const char *id)
@@ -135,6 +138,15 @@ static cJSON *announced_json(struct ctl *ctl, const char *kind, const char *id)
     if (!strcmp(kind, "network"))
         return (p = ctl_network_find(ctl, id)) ? ctl_network_json(ctl, p)
                                                : NULL;
+    if (!strcmp(kind, "provider"))
+        return (p = ctl_account_find(ctl, id)) ? ctl_account_json(p) : NULL;
+    if (!strcmp(kind, "provider-image")) {
+        for (size_t i = 0; i < ctl->published.n; i++) {
+            if (!strcmp(ctl->published.items[i]->id, id))
+                return ctl_published_json(ctl->published.items[i]);
+        }
+        return NULL;
+    }
     return (p = ctl_job_find(ctl, id)) ? job_to_json(p, false) : NULL;
 }
 
@@ -225,6 +237,8 @@ static int load_meta(struct ctl *ctl, const char *key, const cJSON *j,
         ctl->next_vni = (uint32_t)v;
     else if (!strcmp(key, "next_errand"))
         ctl->next_errand = v;
+    else if (!strcmp(key, "cluster_id") && cJSON_IsString(j))
+        OBJ_SET(ctl->cluster_id, j->valuestring);
     return 0;
 }
 
@@ -257,7 +271,7 @@ static int load_node(struct ctl *ctl, const char *key, const cJSON *j,
                      struct sc_err *err)
 {
     (void)key;
-    SC_AUTO(free) struct ctl_node *n = calloc(1, sizeof *n);
+    SC_AUTO(ctl_node_free) struct ctl_node *n = calloc(1, sizeof *n);
     if (!n)
         return no_memory(err);
     int r = node_from_json(j, &n->n, err);
@@ -300,10 +314,17 @@ int ctl_load(struct ctl *ctl, struct sc_err *err)
         const char *table;
         int (*one)(struct ctl *, const char *, const cJSON *, struct sc_err *);
     } loads[] = {
-        { "meta", load_meta },        { "nodes", load_node },
-        { "networks", load_network }, { "images", load_image },
-        { "vms", load_vm },           { "jobs", load_job },
+        { "meta", load_meta },
+        { "nodes", load_node },
+        { "networks", load_network },
+        { "images", load_image },
+        { "vms", load_vm },
+        { "jobs", load_job },
         { "errand", load_errand },
+        { "node_facts", ctl_node_facts_load },
+        { "providers", ctl_account_load },
+        { "published", ctl_published_load },
+        { "launched", ctl_launched_load },
     };
     SC_AUTO(store_abort) struct store_txn *t = NULL;
     int r = store_begin(ctl->store, false, &t, err);

@@ -41,6 +41,7 @@ cJSON *ctl_node_json(struct ctl *ctl, const struct ctl_node *n)
     cJSON *programs = cJSON_AddObjectToObject(j, "programs");
     for (int p = PROGRAM_NODE; p <= PROGRAM_STORAGE; p++)
         cJSON_AddBoolToObject(programs, ctl_program_names[p], n->connected[p]);
+    ctl_node_facts_add(n, j);
     return j;
 }
 
@@ -239,6 +240,8 @@ static const char *unusable(const struct ctl_node *n)
         return "sc-storage is not connected";
     if (!strcmp(n->n.boot_mode, "fallback") && !strcmp(n->n.hypervisor, "xen"))
         return "booted without its hypervisor";
+    if (ctl_node_revoked(n))
+        return "its provider will take it away";
     return NULL;
 }
 

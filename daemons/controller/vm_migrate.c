@@ -96,6 +96,10 @@ static void check_run(struct ctl *ctl, struct job *job)
     if (!to || to->n.state != NODE_UP)
         job_failedf(ctl, job, -EHOSTUNREACH, "node '%s': is not up",
                     node_name(ctl, to_nid(job)));
+    else if (ctl_node_revoked(to))
+        job_failedf(ctl, job, -EHOSTUNREACH,
+                    "node '%s': its provider will take it away",
+                    node_name(ctl, to_nid(job)));
     else if (job_need(ctl, job, from_nid(job), PROGRAM_NODE,
                       CONNECT_PATIENCE_MS) &&
              job_need(ctl, job, to_nid(job), PROGRAM_NODE, CONNECT_PATIENCE_MS))

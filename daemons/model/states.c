@@ -5,6 +5,7 @@
 #define VM_(state) (1u << VM_##state)
 #define NODE_(state) (1u << NODE_##state)
 #define IMAGE_(state) (1u << IMAGE_##state)
+#define PUBLISHED_(state) (1u << PUBLISHED_##state)
 #define JOB_(state) (1u << JOB_##state)
 #define STEP_(state) (1u << STEP_##state)
 
@@ -48,6 +49,7 @@ static bool parse(const struct state_row *rows, int n, const char *name,
 static const struct state_row vm_rows[] = { VM_STATES(S) };
 static const struct state_row node_rows[] = { NODE_STATES(S) };
 static const struct state_row image_rows[] = { IMAGE_STATES(S) };
+static const struct state_row published_rows[] = { PUBLISHED_STATES(S) };
 static const struct state_row job_rows[] = { JOB_STATES(S) };
 static const struct state_row step_rows[] = { STEP_STATES(S) };
 #undef S
@@ -55,5 +57,6 @@ static const struct state_row step_rows[] = { STEP_STATES(S) };
 SC_STATE_DEFINE(vm, VM_N_STATES)
 SC_STATE_DEFINE(node, NODE_N_STATES)
 SC_STATE_DEFINE(image, IMAGE_N_STATES)
+SC_STATE_DEFINE(published, PUBLISHED_N_STATES)
 SC_STATE_DEFINE(job, JOB_N_STATES)
 SC_STATE_DEFINE(step, STEP_N_STATES)

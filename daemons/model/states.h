@@ -40,6 +40,17 @@
     S(ACTIVE, "active", IMAGE_(DELETING))                                      \
     S(DELETING, "deleting", 0)
 
+/* An image at a provider, from the manifest to what can be launched there. */
+#define PUBLISHED_STATES(S)                                                    \
+    S(QUEUED, "queued",                                                        \
+      PUBLISHED_(UPLOADING) | PUBLISHED_(FAILED) | PUBLISHED_(DELETING))       \
+    S(UPLOADING, "uploading",                                                  \
+      PUBLISHED_(QUEUED) | PUBLISHED_(PUBLISHING) | PUBLISHED_(FAILED))        \
+    S(PUBLISHING, "publishing", PUBLISHED_(ACTIVE) | PUBLISHED_(FAILED))       \
+    S(ACTIVE, "active", PUBLISHED_(DELETING))                                  \
+    S(FAILED, "failed", PUBLISHED_(QUEUED) | PUBLISHED_(DELETING))             \
+    S(DELETING, "deleting", PUBLISHED_(ACTIVE) | PUBLISHED_(FAILED))
+
 #define JOB_STATES(S)                                                          \
     S(RUNNING, "running", JOB_(DONE) | JOB_(FAILED) | JOB_(ROLLING_BACK))      \
     S(ROLLING_BACK, "rolling-back", JOB_(FAILED) | JOB_(RUNNING))              \
@@ -70,6 +81,9 @@ enum node_state { NODE_STATES(S) NODE_N_STATES };
 #define S(id, text, next) IMAGE_##id,
 enum image_state { IMAGE_STATES(S) IMAGE_N_STATES };
 #undef S
+#define S(id, text, next) PUBLISHED_##id,
+enum published_state { PUBLISHED_STATES(S) PUBLISHED_N_STATES };
+#undef S
 #define S(id, text, next) JOB_##id,
 enum job_state { JOB_STATES(S) JOB_N_STATES };
 #undef S
@@ -80,6 +94,7 @@ enum step_state { STEP_STATES(S) STEP_N_STATES };
 SC_STATE_DECLARE(vm)
 SC_STATE_DECLARE(node)
 SC_STATE_DECLARE(image)
+SC_STATE_DECLARE(published)
 SC_STATE_DECLARE(job)
 SC_STATE_DECLARE(step)
 

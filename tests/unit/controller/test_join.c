@@ -73,8 +73,12 @@ static struct fixture setup(void)
 
 static void begin(struct fixture *f)
 {
-    const struct ctl_env env = { f,         now_fn,     call_fn,
-                                 notify_fn, changed_fn, broken_fn };
+    const struct ctl_env env = { .ctx = f,
+                                 .now = now_fn,
+                                 .call = call_fn,
+                                 .notify = notify_fn,
+                                 .changed = changed_fn,
+                                 .broken = broken_fn };
     const struct ctl_options o = {
         .pki_dir = f->dir,
         .host = "ctl.example",

@@ -68,6 +68,10 @@ struct wevent {
     struct sc_err err;
     rpc_done_fn *done;
     void *arg;
+    bool cloud; /* A run of sc-provider: world->cloud does it. */
+    bool line;  /* 'json' is one of its lines, for 'told'. */
+    ctl_worker_line_fn *told;
+    ctl_reach_fn *reached;
 };
 struct world {
     uint64_t now;
@@ -88,6 +92,16 @@ struct world {
     struct sc_err op_err;
     cJSON *op_result;
     uint64_t random;
+    /* What sc-provider is here: does 'e' and answers it, at once or by events
+     * of its own.  A run dies with the controller. */
+    void (*cloud)(struct world *w, struct wevent *e);
+    void *cloud_data;
+    int reach_code; /* What connecting to a node gives. */
+    unsigned n_reached;
+    const char *pki_dir, *spool_dir;
+    /* What listeners were told last, of which kind. */
+    char changed_kind[32];
+    cJSON *changed;
 };
 
 /* --- a store that dies with the controller ----------------------------------
@@ -257,9 +271,44 @@ static inline void wenv_notify(void *ctx, uint16_t nid,
 static inline void wenv_changed(void *ctx, const char *kind, const char *id,
                                 const cJSON *object)
 {
-    (void)ctx;
-    (void)object;
+    struct world *w = ctx;
     cr_assert(kind && id);
+    snprintf(w->changed_kind, sizeof w->changed_kind, "%s", kind);
+    cJSON_Delete(w->changed);
+    w->changed = object ? cJSON_Duplicate(object, true) : NULL;
+}
+
+static inline void wenv_worker(void *ctx, cJSON *request, uint64_t timeout_ms,
+                               ctl_worker_line_fn *line, rpc_done_fn *done,
+                               void *arg)
+{
+    struct world *w = ctx;
+    (void)timeout_ms;
+    world_post(w, (struct wevent){ .cloud = true,
+                                   .json = request,
+                                   .told = line,
+                                   .done = done,
+                                   .arg = arg });
+}
+
+static inline void wenv_reach(void *ctx, const char *address, uint16_t port,
+                              uint64_t timeout_ms, ctl_reach_fn *done,
+                              void *arg)
+{
+    struct world *w = ctx;
+    (void)timeout_ms;
+    cr_assert(address[0] && port);
+    w->n_reached++;
+    world_post(w, (struct wevent){ .reached = done, .arg = arg });
+}
+
+/* A line of the run 'e'; 'json' is taken. */
+static inline void world_say(struct world *w, const struct wevent *e,
+                             cJSON *json)
+{
+    world_post(
+        w, (struct wevent){
+               .line = true, .json = json, .told = e->told, .arg = e->arg });
 }
 
 static inline void wenv_broken(void *ctx, const struct sc_err *err)
@@ -629,8 +678,14 @@ static inline void world_start(struct world *w)
                                  .call = wenv_call,
                                  .notify = wenv_notify,
                                  .changed = wenv_changed,
-                                 .broken = wenv_broken };
-    const struct ctl_options o = { .host = "ctl", .port = 7443, .own_nid = 1 };
+                                 .broken = wenv_broken,
+                                 .reach = wenv_reach,
+                                 .worker = wenv_worker };
+    const struct ctl_options o = { .host = "ctl",
+                                   .port = 7443,
+                                   .own_nid = 1,
+                                   .pki_dir = w->pki_dir,
+                                   .spool_dir = w->spool_dir };
     cr_assert_eq(store_init(&s->up, &wstore_class, ctl_tables, &err), 0);
     s->w = w;
     w->crashed = w->broken = false;
@@ -654,6 +709,8 @@ static inline void world_kill_controller(struct world *w)
         sc_fail(&err, -ECONNRESET, "dead");
         if (e->done)
             e->done(e->arg, NULL, &err); /* Frees; does nothing else. */
+        if (e->reached)
+            e->reached(e->arg, -ECANCELED);
         cJSON_Delete(e->json);
     }
     w->n_events = 0;
@@ -691,7 +748,18 @@ static inline void world_step(struct world *w)
         memmove(&w->events[i], &w->events[i + 1],
                 (w->n_events - i - 1) * sizeof e);
         w->n_events--;
-        if (!e.answer)
+        if (e.line) {
+            if (w->ctl && !w->crashed && e.told)
+                e.told(e.arg, e.json);
+        } else if (e.reached) {
+            if (w->crashed)
+                w->ctl->stopping = true;
+            e.reached(e.arg, w->reach_code);
+        } else if (e.cloud && !e.answer && !w->crashed && w->cloud)
+            w->cloud(w, &e);
+        else if (e.cloud && !e.answer)
+            world_answer(w, &e, NULL, -EIO, "sc-provider is not here");
+        else if (!e.answer)
             world_request(w, &e);
         else if (!w->crashed)
             e.done(e.arg, e.json, &e.err);
@@ -780,6 +848,7 @@ static inline void world_free(struct world *w)
             free(w->nodes[i].migs[m].call);
     }
     cJSON_Delete(w->op_result);
+    cJSON_Delete(w->changed);
     store_close(w->mem);
     free(w);
 }
@@ -787,10 +856,13 @@ SC_CLEANUP(struct world, world_free)
 
 /* Three nodes, n1 and n2 in us, n3 in jp; a network "net"; an active image
  * "img". */
-static inline struct world *world_new(void)
+static inline struct world *world_new_in(const char *pki_dir,
+                                         const char *spool_dir)
 {
     struct world *w = calloc(1, sizeof *w);
     struct sc_err err;
+    w->pki_dir = pki_dir;
+    w->spool_dir = spool_dir;
     w->now = 1700000000000;
     w->network = true;
     w->random = 88172645463325252u;
@@ -798,7 +870,10 @@ static inline struct world *world_new(void)
     world_start(w);
     for (uint16_t i = 1; i <= WORLD_NODES; i++) {
         struct wnode *n = &w->nodes[i];
-        struct node node = { .nid = i, .state = NODE_JOINING };
+        struct node node = { .nid = i,
+                             .state = NODE_JOINING,
+                             .storage_port = 7480,
+                             .migration_port = 7482 };
         n->nid = i;
         n->alive = n->linked = true;
         n->memory_mib = 1024;
@@ -824,6 +899,11 @@ static inline struct world *world_new(void)
                  0),
         0, "%s", w->op_err.text);
     return w;
+}
+
+static inline struct world *world_new(void)
+{
+    return world_new_in(NULL, NULL);
 }
 
 static inline const struct vm *world_vm(struct world *w, const char *name)
