@@ -41,6 +41,7 @@ api_handler api_login, api_logout, api_session_show, api_openapi, api_version,
     api_ca;
 api_handler api_session_list, api_session_delete, api_password_set;
 api_handler api_user_list, api_user_create, api_user_update, api_user_delete;
-api_handler api_image_upload, api_events, api_console_plain;
+api_handler api_image_upload, api_provider_image_upload, api_events,
+    api_console_plain;
 
 #endif
