@@ -58,6 +58,22 @@ static const char **slot_of(struct cli_args *a, const char *name, size_t len,
     return strcmp((*ret)->name, "url") == 0 ? &a->url : &a->output;
 }
 
+static bool is_many(const struct cli_option *o)
+{
+    size_t len = o->value ? strlen(o->value) : 0;
+    return len > 3 && strcmp(o->value + len - 3, "...") == 0;
+}
+
+static int keep_many(struct cli_args *a, const struct cli_option *o,
+                     const char *value, struct sc_err *err)
+{
+    if (a->n_many == CLI_MAX_MANY)
+        return sc_fail(err, -EINVAL, "'--%s': too many", o->name);
+    a->many[a->n_many].option = (int)(o - a->command->options);
+    a->many[a->n_many++].value = value;
+    return 0;
+}
+
 static int parse_option(struct cli_args *a, int argc, char **argv, int *at,
                         struct sc_err *err)
 {
@@ -92,7 +108,7 @@ static int parse_option(struct cli_args *a, int argc, char **argv, int *at,
         return sc_fail(err, -EINVAL, "'--%s' needs a value (%s)", o->name,
                        o->value);
     }
-    return 0;
+    return is_many(o) ? keep_many(a, o, *slot, err) : 0;
 }
 
 static int check(const struct cli_args *a, struct sc_err *err)
@@ -168,6 +184,18 @@ const char *cli_opt(const struct cli_args *a, const char *name)
     return option_named(a->command->options, name, strlen(name), &i)
                ? a->opts[i]
                : NULL;
+}
+
+const char *cli_opt_nth(const struct cli_args *a, const char *name, int n)
+{
+    int option = 0;
+    if (!option_named(a->command->options, name, strlen(name), &option))
+        return NULL;
+    for (int i = 0; i < a->n_many; i++) {
+        if (a->many[i].option == option && n-- == 0)
+            return a->many[i].value;
+    }
+    return NULL;
 }
 
 int cli_opt_int(const struct cli_args *a, const char *name, int64_t min,

@@ -28,10 +28,11 @@ enum cli_exit {
 };
 enum cli_exit cli_exit_of(int code); /* -errno */
 
-enum { CLI_MAX_POS = 4, CLI_MAX_OPTS = 12 };
+enum { CLI_MAX_POS = 4, CLI_MAX_OPTS = 16, CLI_MAX_MANY = 64 };
 
 /* One option of a command: "--name VALUE", or a flag if 'value' is NULL.
- * 'value' also says what it is to shell completion: NODE, IMAGE, FILE ... */
+ * 'value' also says what it is to shell completion: NODE, IMAGE, FILE ...  An
+ * option whose value ends with "..." may be given again and again. */
 struct cli_option {
     const char *name;  /* Without the dashes; NULL ends a list. */
     const char *value; /* "MIB", "NODE"; NULL: a flag. */
@@ -61,7 +62,12 @@ struct cli_args {
     const char *pos[CLI_MAX_POS];
     int n_pos;
     const char *opts[CLI_MAX_OPTS]; /* By index in command->options. */
-    const char *url, *output;       /* Common options. */
+    struct {
+        int option; /* Its index. */
+        const char *value;
+    } many[CLI_MAX_MANY]; /* In the order given. */
+    int n_many;
+    const char *url, *output; /* Common options. */
     bool help;
 };
 /* Finds the command and sorts its arguments (borrowed).  0, or -EINVAL with
@@ -70,6 +76,8 @@ int cli_parse(int argc, char **argv, struct cli_args *ret, struct sc_err *err);
 /* The value given for 'name', or NULL; "" for a flag that is given.  'name'
  * must be in the table. */
 const char *cli_opt(const struct cli_args *a, const char *name);
+/* The 'n'th value of a repeatable option; NULL: there are no more. */
+const char *cli_opt_nth(const struct cli_args *a, const char *name, int n);
 /* As a whole number; absent: 'def'.  -EINVAL names the option. */
 int cli_opt_int(const struct cli_args *a, const char *name, int64_t min,
                 int64_t max, int64_t def, int64_t *ret, struct sc_err *err);
@@ -105,6 +113,12 @@ cli_fn cmd_network_list, cmd_network_show, cmd_network_create,
     cmd_network_delete;
 cli_fn cmd_vm_list, cmd_vm_show, cmd_vm_create, cmd_vm_start, cmd_vm_stop,
     cmd_vm_migrate, cmd_vm_delete, cmd_vm_console, cmd_vm_console_log;
+cli_fn cmd_provider_drivers, cmd_provider_add, cmd_provider_list,
+    cmd_provider_show, cmd_provider_update, cmd_provider_remove,
+    cmd_provider_regions, cmd_provider_types, cmd_provider_prices,
+    cmd_provider_publish, cmd_provider_images, cmd_provider_image_delete,
+    cmd_provider_launch, cmd_provider_instances, cmd_provider_terminate,
+    cmd_provider_fence, cmd_provider_gc;
 cli_fn cmd_job_list, cmd_job_show, cmd_job_watch;
 cli_fn cmd_overview, cmd_daemon, cmd_version, cmd_completion, cmd_help;
 

@@ -38,8 +38,14 @@ const struct cli_command cli_commands[] = {
     { "node delete", "NODE", "Forget a node that is down and empty", 1, 1, cmd_node_delete, NULL },
     { "node user-data", "", "Print the user-data that lets a new instance join", 0, 0, cmd_node_user_data, OPTIONS(
         { "region", "REGION", "Region the node will be in", 1 },
-        { "provider", "PROVIDER", "Its provider: ec2, gce, azure, local ...", 1 },
+        { "provider", "PROVIDER", "Its provider: ec2, gce, azure, local ..., or the name of an account", 1 },
         { "name", "NAME", "The node's name", 0 },
+        { "role", "ROLE", "node (default) or controller: the first of a new Supercloud", 0 },
+        { "hypervisor", "HYPERVISOR", "xen or qemu; default: found at boot", 0 },
+        { "format", "FORM", "cloud-config (default), to paste; or terraform", 0 },
+        { "file", "FILE", "Write it to FILE, mode 0600", 0 },
+        { "console-name", "NAME", "Of a controller: its public name, for a certificate by ACME", 0 },
+        { "acme-email", "EMAIL", "Of a controller: whom the certificate's issuer writes to", 0 },
         { "ttl", "SECONDS", "How long it may be used; default one hour", 0 },
         { "uses", "N", "How many nodes may join by it; 0: any number; default 1", 0 }) },
     { "token create", "", "Create a join token; it is shown once", 0, 0, cmd_token_create, OPTIONS(
@@ -88,6 +94,57 @@ const struct cli_command cli_commands[] = {
         { "bytes", "N", "At most so many bytes", 0 }) },
     { "vm delete", "VM", "Delete a VM and its disks", 1, 1, cmd_vm_delete, OPTIONS(
         { "force", NULL, "Give it up although its node is down", 0 },
+        WAIT) },
+    { "provider drivers", "", "List the drivers for providers, with their settings", 0, 0, cmd_provider_drivers, NULL },
+    { "provider add", "PROVIDER DRIVER", "Add an account at a provider; the credential is tried first", 2, 2, cmd_provider_add, OPTIONS(
+        { "set", "KEY=VALUE...", "A setting of the driver; KEY:=JSON if it is no text", 0 },
+        { "secret-file", "FILE", "The secret: lines KEY=VALUE, a JSON object, or the provider's own key file", 0 },
+        { "secret-stdin", NULL, "The same, from standard input", 0 },
+        { "no-check", NULL, "Do not try the credential", 0 }) },
+    { "provider list", "[PROVIDER]", "List accounts at providers; or the instances of one", 0, 1, cmd_provider_list, NULL },
+    { "provider show", "PROVIDER", "Show an account", 1, 1, cmd_provider_show, NULL },
+    { "provider update", "PROVIDER", "Change an account; the credential is tried first", 1, 1, cmd_provider_update, OPTIONS(
+        { "set", "KEY=VALUE...", "A setting; 'KEY=' takes it away", 0 },
+        { "secret-file", "FILE", "The new secret, as for add", 0 },
+        { "secret-stdin", NULL, "The same, from standard input", 0 }) },
+    { "provider remove", "PROVIDER", "Remove an account that has nothing left at its provider", 1, 1, cmd_provider_remove, OPTIONS(
+        { "force", NULL, "Forget its images and instances; they stay at the provider", 0 }) },
+    { "provider regions", "PROVIDER", "List its regions", 1, 1, cmd_provider_regions, NULL },
+    { "provider types", "PROVIDER", "List the types of instance in a region", 1, 1, cmd_provider_types, OPTIONS(
+        { "region", "REGION", "Where; default: the account's", 0 }) },
+    { "provider prices", "PROVIDER", "List prices in a region", 1, 1, cmd_provider_prices, OPTIONS(
+        { "region", "REGION", "Where; default: the account's", 0 },
+        { "type", "TYPE", "Only for this type of instance", 0 }) },
+    { "provider publish", "PROVIDER DIR", "Publish the image in DIR (manifest.json and the file it names)", 2, 2, cmd_provider_publish, OPTIONS(
+        { "region", "REGION", "Where; default: the account's", 0 },
+        { "name", "NAME", "Its name at the provider", 0 },
+        { "option", "KEY=VALUE...", "An option of the driver, e.g. bucket=x", 0 },
+        WAIT) },
+    { "provider images", "PROVIDER", "List the images published there", 1, 1, cmd_provider_images, NULL },
+    { "provider image-delete", "PROVIDER IMAGE", "Remove an image there", 2, 2, cmd_provider_image_delete, OPTIONS(WAIT) },
+    { "provider launch", "PROVIDER NAME", "Launch an instance that joins as node NAME", 2, 2, cmd_provider_launch, OPTIONS(
+        { "image", "IMAGE", "A published image, or the provider's own id", 1 },
+        { "region", "REGION", "Where; default: the account's", 0 },
+        { "zone", "ZONE", "Where in the region; default: any", 0 },
+        { "type", "TYPE", "Its type; default: the driver's", 0 },
+        { "count", "N", "So many, named NAME-1, NAME-2 ...", 0 },
+        { "spot", NULL, "As a spot (preemptible) instance", 0 },
+        { "max-price", "USD", "The most to pay an hour for a spot instance", 0 },
+        { "disk", "GIB", "Size of its disk; default: the image's", 0 },
+        { "hypervisor", "HYPERVISOR", "xen or qemu; default: found at boot", 0 },
+        { "rule", "PROTOCOL:PORT[-PORT]:CIDR...", "Let this traffic in, e.g. tcp:7480-7482:0.0.0.0/0", 0 },
+        { "option", "KEY=VALUE...", "An option of the driver", 0 },
+        { "join-timeout", "SECONDS", "How long it may take to join; default 15 minutes", 0 },
+        WAIT) },
+    { "provider instances", "PROVIDER", "List the instances there", 1, 1, cmd_provider_instances, OPTIONS(
+        { "region", "REGION", "Only this region", 0 }) },
+    { "provider terminate", "PROVIDER INSTANCE", "End an instance and what only it uses", 2, 2, cmd_provider_terminate, OPTIONS(
+        { "region", "REGION", "Where it is, if it was not launched from here", 0 },
+        { "force", NULL, "Although guests are on its node", 0 },
+        WAIT) },
+    { "provider fence", "PROVIDER INSTANCE", "Power an instance off for certain", 2, 2, cmd_provider_fence, OPTIONS(WAIT) },
+    { "provider gc", "PROVIDER", "List what is left over at a provider", 1, 1, cmd_provider_gc, OPTIONS(
+        { "remove", NULL, "Remove it", 0 },
         WAIT) },
     { "job list", "", "List jobs, newest first", 0, 0, cmd_job_list, OPTIONS(
         { "limit", "N", "At most so many; default 20", 0 }) },

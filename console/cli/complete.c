@@ -12,9 +12,10 @@ static const char *lister(const char *kind, size_t len)
     static const struct {
         const char *kind, *list;
     } lists[] = {
-        { "VM", "vm" },           { "NODE", "node" }, { "IMAGE", "image" },
-        { "NETWORK", "network" }, { "JOB", "job" },   { "USER", "user" },
-        { "TOKEN", "token" },
+        { "VM", "vm" },       { "NODE", "node" },
+        { "IMAGE", "image" }, { "NETWORK", "network" },
+        { "JOB", "job" },     { "USER", "user" },
+        { "TOKEN", "token" }, { "PROVIDER", "provider" },
     };
     for (size_t i = 0; i < SC_ARRAY_LEN(lists); i++)
         if (strlen(lists[i].kind) == len &&
@@ -52,6 +53,12 @@ static void words_of_kind(FILE *out, const char *kind, size_t len)
         fputs("disk kernel ramdisk", out);
     else if (len == 4 && strncmp(kind, "ROLE", 4) == 0)
         fputs("viewer operator admin", out);
+    else if (len == 6 && strncmp(kind, "DRIVER", 6) == 0)
+        fputs("$(supercloud provider drivers -o name 2>/dev/null)", out);
+    else if (len == 10 && strncmp(kind, "HYPERVISOR", 10) == 0)
+        fputs("xen qemu", out);
+    else if (len == 4 && strncmp(kind, "FORM", 4) == 0)
+        fputs("cloud-config terraform", out);
     else if (len == 6 && strncmp(kind, "FORMAT", 6) == 0)
         fputs("table json name", out);
 }

@@ -42,6 +42,16 @@ static const struct table_column node_columns[] = {
     { "vms", "vms", NULL },
     { "last seen", "last_seen_at", "at" },
     { "joined", "joined_at", "at" },
+    { "notice", "notice.kind", NULL },
+    { "notice text", "notice.text", NULL },
+    { "notice for", "notice.at", "at" },
+    { 0 },
+};
+static const struct table_column probe_columns[] = {
+    { "PROBE", "name", NULL },
+    { "OK", "ok", NULL },
+    { "VALUE", "value", NULL },
+    { "WHY IT MATTERS", "why", NULL },
     { 0 },
 };
 static const struct table_column token_columns[] = {
@@ -163,7 +173,20 @@ int cmd_node_list(struct cli *cli, const struct cli_args *a)
 
 int cmd_node_show(struct cli *cli, const struct cli_args *a)
 {
-    return show_object(cli, "nodes", a->pos[0], node_columns);
+    SC_AUTO(free) char *id = remote_escape(a->pos[0]);
+    SC_AUTO(cjson_free) cJSON *node = NULL;
+    struct sc_err err = { 0 };
+    if (remote_callf(cli, "GET", NULL, &node, &err, "/nodes/%s", id) < 0)
+        return cli_fail(cli, &err);
+    if (cli->format != CLI_TABLE)
+        return print_object(cli, SC_TAKE(node), node_columns);
+    double now = (double)sc_wall_ms();
+    table_print_one(cli->out, node_columns, node, now);
+    if (cJSON_GetArraySize(table_at(node, "probes")) > 0) {
+        fputc('\n', cli->out);
+        table_print(cli->out, probe_columns, table_at(node, "probes"), now);
+    }
+    return CLI_OK;
 }
 
 int cmd_node_delete(struct cli *cli, const struct cli_args *a)
@@ -187,22 +210,43 @@ static int token_body(const struct cli_args *a, cJSON *body, struct sc_err *err)
     return 0;
 }
 
+/* With --output: into a new file of mode 0600, for it holds a join token. */
+static int write_text(struct cli *cli, const char *path, const char *text)
+{
+    struct sc_err err;
+    if (!path) {
+        fputs(text, cli->out);
+        return CLI_OK;
+    }
+    SC_AUTO(close)
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    size_t size = strlen(text);
+    if (fd >= 0 && write(fd, text, size) == (ssize_t)size && fsync(fd) == 0)
+        return CLI_OK;
+    sc_fail(&err, -EIO, "%s: %s", path, strerror(errno));
+    return cli_fail(cli, &err);
+}
+
 int cmd_node_user_data(struct cli *cli, const struct cli_args *a)
 {
     struct sc_err err = { 0 };
     SC_AUTO(cjson_free) cJSON *body = cJSON_CreateObject();
     SC_AUTO(cjson_free) cJSON *answer = NULL;
     add_opt(body, a, "name", "name");
+    add_opt(body, a, "role", "role");
+    add_opt(body, a, "hypervisor", "hypervisor");
+    add_opt(body, a, "format", "format");
+    add_opt(body, a, "console-name", "console_name");
+    add_opt(body, a, "acme-email", "acme_email");
     if (token_body(a, body, &err) < 0 ||
         remote_call(cli, "POST", "/nodes/user-data", SC_TAKE(body), &answer,
                     &err) < 0)
         return cli_fail(cli, &err);
-    if (cli->format == CLI_JSON)
+    if (cli->format == CLI_JSON && !cli_opt(a, "file"))
         return print_object(cli, SC_TAKE(answer), NULL);
     const char *text =
         cJSON_GetStringValue(cJSON_GetObjectItem(answer, "user_data"));
-    fputs(text ? text : "", cli->out);
-    return CLI_OK;
+    return write_text(cli, cli_opt(a, "file"), text ? text : "");
 }
 
 int cmd_token_create(struct cli *cli, const struct cli_args *a)
@@ -251,53 +295,6 @@ int cmd_image_delete(struct cli *cli, const struct cli_args *a)
     return finish_job(cli, answer, cli_opt(a, "wait") != NULL, NULL);
 }
 
-struct upload {
-    struct cli *cli;
-    uint64_t begun_at, drawn_at;
-};
-
-static void draw_upload(void *arg, uint64_t sent, uint64_t total)
-{
-    struct upload *u = arg;
-    uint64_t now = sc_mono_ms();
-    if (!u->cli->is_tty || (now - u->drawn_at < 100 && sent < total))
-        return;
-    u->drawn_at = now;
-    char done[32], rate[32];
-    double s = (double)(now - u->begun_at) / 1000;
-    table_bytes((double)sent, done, sizeof done);
-    table_bytes(s > 0 ? (double)sent / s : 0, rate, sizeof rate);
-    int filled = total ? (int)(30 * sent / total) : 30;
-    fprintf(u->cli->log, "\r\033[K[%.*s%.*s] %3d %%  %s  %s/s", filled,
-            "##############################", 30 - filled,
-            "..............................",
-            total ? (int)(100 * sent / total) : 100, done, rate);
-    fflush(u->cli->log);
-}
-
-static int put_file(struct cli *cli, const char *id, int fd, uint64_t size,
-                    cJSON **ret, struct sc_err *err)
-{
-    struct upload u = { .cli = cli, .begun_at = sc_mono_ms() };
-    char path[128];
-    snprintf(path, sizeof path, "/api/v1/images/%.64s/file", id);
-    struct https_client_request rq = { .method = "PUT",
-                                       .path = path,
-                                       .upload = true,
-                                       .upload_fd = fd,
-                                       .upload_size = size,
-                                       .progress = draw_upload,
-                                       .arg = &u };
-    struct https_client_answer answer = { 0 };
-    int r = https_client_do(cli->remote->http, &rq, &answer, err);
-    if (r == 0)
-        r = remote_decode(&answer, ret, err);
-    free(answer.body);
-    if (cli->is_tty)
-        fputs("\r\033[K", cli->log);
-    return r;
-}
-
 static int image_body(const struct cli_args *a, uint64_t size, cJSON *body,
                       struct sc_err *err)
 {
@@ -338,8 +335,9 @@ int cmd_image_create(struct cli *cli, const struct cli_args *a)
         remote_call(cli, "POST", "/images", SC_TAKE(body), &image, &err) < 0)
         return cli_fail(cli, &err);
     const char *id = cJSON_GetStringValue(cJSON_GetObjectItem(image, "id"));
-    if (put_file(cli, id ? id : "", fd, (uint64_t)st.st_size, &active, &err) <
-        0)
+    char path[128];
+    snprintf(path, sizeof path, "/images/%.64s/file", id ? id : "");
+    if (remote_upload(cli, path, fd, (uint64_t)st.st_size, &active, &err) < 0)
         return cli_fail(cli, &err);
     return print_object(cli, active, image_columns);
 }

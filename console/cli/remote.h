@@ -30,6 +30,11 @@ char *remote_escape(const char *text);
 int remote_decode(const struct https_client_answer *a, cJSON **ret,
                   struct sc_err *err);
 
+/* PUT /api/v1PATH with the 'size' bytes of 'fd', drawing how far it is (on a
+ * terminal).  As remote_call. */
+int remote_upload(struct cli *cli, const char *path, int fd, uint64_t size,
+                  cJSON **ret, struct sc_err *err);
+
 /* --- output and jobs --------------------------------------------------------
  */
 struct table_column;
