@@ -286,10 +286,13 @@ class Cloud:
             json.dump(section, f)
         node.join("--user-data", path, "--address", node.site.ip)
 
-    def start(self):
+    def start(self, **config):
+        """All programs; 'config' goes into the controller's configuration."""
         first = self.nodes[0]
         first.join("--init-controller", "--region", first.region, "--provider", "local",
                    "--name", first.name, "--address", first.site.ip)
+        if config:
+            first.tune(**config)
         first.start_all()
         self.password = self.login()
         for n in self.nodes[1:]:
