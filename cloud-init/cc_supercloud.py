@@ -6,9 +6,10 @@ cloud-init's last stage at every boot, and does nothing on a machine that has
 joined; a join that failed is tried again at the next boot.
 
 What goes wrong is said in one line on the console,
-    supercloud: ERROR CODE KEY: what and why
-and raised, so that 'cloud-init status --long' shows the same line.  CODE is
-bad-user-data, join-failed, service-failed or internal.  Until everything is in
+    supercloud: ERROR WORD KEY: what and why [SC-Cnn]
+and raised, so that 'cloud-init status --long' shows the same line.  WORD is
+bad-user-data, join-failed, service-failed or internal; the codes are in
+docs/troubleshooting.md (a failed join has sc-join's, SC-Jnn, as its key).  Until everything is in
 place there is no /etc/supercloud/supercloud.json, which is what the units wait
 for; after a failure nothing of the attempt is left.
 
@@ -70,11 +71,18 @@ meta = {
 }
 
 
+NUMBERS = {"bad-user-data": "SC-C01", "service-failed": "SC-C02",
+           "internal": "SC-C03", "join-failed": "SC-C04"}
+
+
 class SupercloudError(RuntimeError):
-    """A failure with its code, the key at fault ('' if none) and the reason."""
+    """A failure with its word, the key at fault ('' if none) and the reason."""
 
     def __init__(self, code, key, text):
-        super().__init__(f"{code} {key}: {text}" if key else f"{code}: {text}")
+        said = f"{code} {key}: {text}" if key else f"{code}: {text}"
+        if not key.startswith("SC-J"):
+            said += f" [{NUMBERS[code]}]"
+        super().__init__(said)
         self.code, self.key, self.text = code, key, text
 
 
@@ -352,17 +360,15 @@ def start(sc):
 
 def fingerprint():
     """SHA-256 of the dashboard's certificate, as browsers show it, or ''."""
-    for name in ("console.crt", "controller.crt"):
-        try:
-            with open(os.path.join(STATE, "pki", name), encoding="ascii") as f:
-                pem = f.read()
-            end = "-----END CERTIFICATE-----"
-            der = ssl.PEM_cert_to_DER_cert(pem[:pem.index(end) + len(end)])
-            digest = hashlib.sha256(der).hexdigest().upper()
-            return ":".join(digest[i:i + 2] for i in range(0, 64, 2))
-        except (OSError, ValueError):
-            continue
-    return ""
+    try:
+        with open(os.path.join(STATE, "pki/controller.crt"), encoding="ascii") as f:
+            pem = f.read()
+        end = "-----END CERTIFICATE-----"
+        der = ssl.PEM_cert_to_DER_cert(pem[:pem.index(end) + len(end)])
+        digest = hashlib.sha256(der).hexdigest().upper()
+        return ":".join(digest[i:i + 2] for i in range(0, 64, 2))
+    except (OSError, ValueError):
+        return ""
 
 
 def announce(sc):
@@ -387,6 +393,8 @@ def announce(sc):
     host = f"[{address}]" if ":" in address else address
     say(f"dashboard https://{host}:8443/")
     say(f"fingerprint sha256 {fingerprint()}")
+    if "console_name" in sc:
+        say(f"its name {sc['console_name']} gets a certificate of its own in a minute, if it leads here")
     say(f"user admin password {password or '(see ' + path + ')'}")
     say(f"READY role=controller name={config.get('name')} "
         f"region={config.get('region')} boot={boot_mode()}")
@@ -411,5 +419,5 @@ def handle(_name, cfg, cloud, log, _args):
         say(f"ERROR {e}")
         raise
     except Exception as e:
-        say(f"ERROR internal: {type(e).__name__}: {e}")
+        say(f"ERROR internal: {type(e).__name__}: {e} [{NUMBERS['internal']}]")
         raise

@@ -17,9 +17,11 @@
 struct api;
 
 struct api_options {
-    const char *listen;     /* "0.0.0.0:8443". */
-    const char *cert_file;  /* PEM certificate (chain). */
-    const char *key_file;   /* PEM key. */
+    const char *listen;    /* "0.0.0.0:8443". */
+    const char *cert_file; /* PEM certificate (chain). */
+    const char *key_file;  /* PEM key. */
+    /* Of the console's public name (http/named_cert.h); NULL: none. */
+    const char *named_cert_file, *named_key_file;
     const char *ca_file;    /* PEM, told to clients that check its fingerprint
                                (GET /ca); NULL: cert_file. */
     const char *spool_dir;  /* For image bodies; exists, writable. */

@@ -6,6 +6,7 @@
 
 #include "common/loop.h"
 #include "http/headers.h"
+#include "http/named_cert.h"
 
 #include <civetweb.h>
 #include <openssl/err.h>
@@ -25,6 +26,7 @@ struct http_server {
     struct mg_context *mg;
     struct http_server_options o;
     char *cert_file, *key_file;
+    struct named_cert *named; /* NULL: none. */
     uint16_t port;
 };
 
@@ -62,7 +64,9 @@ int http_server_new(const struct http_server_options *o,
     s->o = *o;
     s->cert_file = strdup(o->cert_file);
     s->key_file = strdup(o->key_file);
-    if (!s->cert_file || !s->key_file)
+    if (o->named_cert_file)
+        s->named = named_cert_new(o->named_cert_file, o->named_key_file);
+    if (!s->cert_file || !s->key_file || (o->named_cert_file && !s->named))
         return sc_fail(err, -ENOMEM, "console: out of memory");
 
     char ports[128], n_threads[16], timeout[16], text[256] = "";
@@ -132,6 +136,7 @@ void http_server_free(struct http_server *s)
         return;
     if (s->mg)
         mg_stop(s->mg);
+    named_cert_free(s->named);
     free(s->cert_file);
     free(s->key_file);
     free(s);
@@ -373,6 +378,8 @@ static int on_tls(void *ssl_ctx, void *arg)
         SSL_CTX_use_PrivateKey_file(ctx, s->key_file, SSL_FILETYPE_PEM) == 1 &&
         SSL_CTX_check_private_key(ctx) == 1;
     ERR_clear_error();
+    if (s->named)
+        named_cert_use(s->named, ctx);
     return ok ? 1 : -1;
 }
 

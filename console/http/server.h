@@ -36,6 +36,8 @@ struct http_server_options {
     const char *listen;    /* "HOST:PORT", IPv4. */
     const char *cert_file; /* PEM */
     const char *key_file;  /* PEM */
+    /* For clients that ask for a name it is for (named_cert.h); NULL: none. */
+    const char *named_cert_file, *named_key_file;
     unsigned n_threads;
     void *ctx;                                          /* Of the callbacks. */
     void (*handle)(void *ctx, struct http_request *rq); /* Answers 'rq'. */

@@ -9,6 +9,8 @@ enum { CONNECT_TIMEOUT_MS = 10000, STALL_S = 60 };
 struct https_client {
     CURL *curl;
     char *base_url, *ca_pem, *bearer;
+    char *ask_url; /* As base_url, or for the name of a pinned controller. */
+    struct curl_slist *dial; /* Then: where it is. */
     bool trust_anyone;
     curl_socket_t fd;
     char error[CURL_ERROR_SIZE];
@@ -22,6 +24,30 @@ struct transfer {
     uint64_t sent;
     bool ended, too_big;
 };
+
+#define CONTROLLER_NAME "supercloud-controller"
+
+/* A controller may have a public name with a certificate of somebody else's
+ * (console/http/named_cert.h).  Who has pinned its authority asks for the name
+ * that this authority signs, at whatever address. */
+static int ask_by_name(struct https_client *c)
+{
+    const char *host = c->base_url + strlen("https://");
+    const char *end = *host == '[' ? strchr(host, ']') : host;
+    const char *port = end ? strchr(end, ':') : NULL;
+    SC_AUTO(free) char *to = NULL;
+    if (!c->ca_pem) {
+        c->ask_url = strdup(c->base_url);
+        return c->ask_url ? 0 : -ENOMEM;
+    }
+    if (asprintf(&to, "::%s%s", host, port ? "" : ":443") < 0)
+        return -ENOMEM;
+    c->dial = curl_slist_append(NULL, to);
+    if (asprintf(&c->ask_url, "https://" CONTROLLER_NAME "%s",
+                 port ? port : "") < 0)
+        c->ask_url = NULL;
+    return c->dial && c->ask_url ? 0 : -ENOMEM;
+}
 
 int https_client_new(const struct https_client_options *o,
                      struct https_client **ret, struct sc_err *err)
@@ -45,6 +71,8 @@ int https_client_new(const struct https_client_options *o,
         return sc_fail(err, -ENOMEM, "out of memory");
     for (size_t n = strlen(c->base_url); c->base_url[n - 1] == '/'; n--)
         c->base_url[n - 1] = '\0';
+    if (ask_by_name(c) < 0)
+        return sc_fail(err, -ENOMEM, "out of memory");
     *ret = SC_TAKE(c);
     return 0;
 }
@@ -54,6 +82,8 @@ void https_client_free(struct https_client *c)
     if (!c)
         return;
     curl_easy_cleanup(c->curl);
+    curl_slist_free_all(c->dial);
+    free(c->ask_url);
     free(c->base_url);
     free(c->ca_pem);
     free(c->bearer);
@@ -98,6 +128,8 @@ static void set_up(struct https_client *c)
 {
     CURL *h = c->curl;
     curl_easy_reset(h);
+    if (c->dial)
+        curl_easy_setopt(c->curl, CURLOPT_CONNECT_TO, c->dial);
     c->error[0] = '\0';
     curl_easy_setopt(h, CURLOPT_ERRORBUFFER, c->error);
     curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "https");
@@ -174,7 +206,7 @@ int https_client_do(struct https_client *c,
 {
     struct transfer t = { .c = c, .rq = rq };
     SC_AUTO(free) char *url = NULL;
-    if (asprintf(&url, "%s%s", c->base_url, rq->path) < 0)
+    if (asprintf(&url, "%s%s", c->ask_url, rq->path) < 0)
         return sc_fail(err, -ENOMEM, "out of memory");
     set_up(c);
     CURL *h = c->curl;
@@ -215,14 +247,15 @@ int https_client_do(struct https_client *c,
     }
     free(t.answer.body);
     if (t.too_big)
-        return sc_fail(err, -EMSGSIZE, "%s: the answer is too long", url);
+        return sc_fail(err, -EMSGSIZE, "%s%s: the answer is too long",
+                       c->base_url, rq->path);
     return fail(c, code, err);
 }
 
 int https_client_connect(struct https_client *c, struct sc_err *err)
 {
     set_up(c);
-    curl_easy_setopt(c->curl, CURLOPT_URL, c->base_url);
+    curl_easy_setopt(c->curl, CURLOPT_URL, c->ask_url);
     curl_easy_setopt(c->curl, CURLOPT_CONNECT_ONLY, 1L);
     CURLcode code = curl_easy_perform(c->curl);
     if (code == CURLE_OK)

@@ -452,23 +452,12 @@ static int make_ctl(struct server *s, const char *spool, struct sc_err *err)
     return r < 0 ? r : add_own_node(s, err);
 }
 
-/* <pki_dir>/<name>, malloc'd; the console has a certificate of its own if
- * somebody put one there. */
-static char *pki_file(const struct sc_config *c, const char *name,
-                      const char *fallback)
-{
-    SC_AUTO(free) char *path = sc_path(c->pki_dir, name);
-    if (path && access(path, R_OK) == 0)
-        return SC_TAKE(path);
-    return fallback ? sc_path(c->pki_dir, fallback) : SC_TAKE(path);
-}
-
 static int listen_rpc(struct server *s, struct sc_err *err)
 {
     const struct sc_config *c = s->config;
-    SC_AUTO(free) char *ca = pki_file(c, "ca.crt", NULL);
-    SC_AUTO(free) char *cert = pki_file(c, "controller.crt", NULL);
-    SC_AUTO(free) char *key = pki_file(c, "controller.key", NULL);
+    SC_AUTO(free) char *ca = sc_path(c->pki_dir, "ca.crt");
+    SC_AUTO(free) char *cert = sc_path(c->pki_dir, "controller.crt");
+    SC_AUTO(free) char *key = sc_path(c->pki_dir, "controller.key");
     const struct rpc_ws_server_options o = { .listen = c->controller_listen,
                                              .path = "/rpc",
                                              .ca_file = ca,
@@ -486,15 +475,20 @@ static int listen_console(struct server *s, const char *spool,
                           struct sc_err *err)
 {
     const struct sc_config *c = s->config;
-    SC_AUTO(free) char *cert = pki_file(c, "console.crt", "controller.crt");
-    SC_AUTO(free) char *key = pki_file(c, "console.key", "controller.key");
-    SC_AUTO(free) char *ca = pki_file(c, "console.crt", "ca.crt");
+    SC_AUTO(free) char *cert = sc_path(c->pki_dir, "controller.crt");
+    SC_AUTO(free) char *key = sc_path(c->pki_dir, "controller.key");
+    SC_AUTO(free) char *ca = sc_path(c->pki_dir, "ca.crt");
+    /* Of the console's public name, if it has one: sc-acme's, or somebody's. */
+    SC_AUTO(free) char *named = sc_path(c->pki_dir, "console.crt");
+    SC_AUTO(free) char *named_key = sc_path(c->pki_dir, "console.key");
     const struct api_options o = { .listen = c->console_listen,
                                    .cert_file = cert,
                                    .key_file = key,
+                                   .named_cert_file = named,
+                                   .named_key_file = named_key,
                                    .ca_file = ca,
                                    .spool_dir = spool };
-    if (!cert || !key)
+    if (!cert || !key || !ca || !named || !named_key)
         return sc_fail(err, -ENOMEM, "out of memory");
     s->backend = (struct api_backend){ .ctx = s,
                                        .call = backend_call,

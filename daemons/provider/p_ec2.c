@@ -34,6 +34,7 @@ static void p_ec2_free(struct p_ec2 *p)
     if (!p)
         return;
     web_free(p->web);
+    free(p->ca_file);
     free(p->access_key_id);
     free(p->secret);
     free(p->session_token);
@@ -54,6 +55,16 @@ static void ec2_close(struct provider *up)
 static bool cancelled(void *arg)
 {
     return provider_cancelled(arg);
+}
+
+int ec2_new_web(struct p_ec2 *p, struct sc_err *err)
+{
+    bool own = p->ca_file && *p->ca_file;
+    struct web_options o = { .ca_file = own ? p->ca_file : NULL,
+                             .retry_ms = p->retry_ms,
+                             .cancelled = cancelled,
+                             .arg = p };
+    return web_new(&o, &p->web, err);
 }
 
 /* "a, b" or "a b" into the list. */
@@ -104,7 +115,7 @@ static int ec2_open(const cJSON *config, struct provider **ret,
     const char *regions = json_str(&r, "regions", 1, 2000);
     for (size_t i = 0; i < EC2_N_SERVICES; i++)
         bad |= take(&p->endpoint[i], json_str_or(&r, endpoints[i], 500, NULL));
-    const char *ca = json_str_or(&r, "ca_file", 4000, NULL);
+    bad |= take(&p->ca_file, json_str_or(&r, "ca_file", 4000, NULL));
     p->retry_ms = (unsigned)json_int_or(&r, "retry_ms", 1, 60000, RETRY_MS);
     if (json_done(&r, err) < 0)
         return -EINVAL;
@@ -126,11 +137,7 @@ static int ec2_open(const cJSON *config, struct provider **ret,
     int e = read_regions(p, regions, err);
     if (e < 0)
         return e;
-    struct web_options o = { .ca_file = ca && *ca ? ca : NULL,
-                             .retry_ms = p->retry_ms,
-                             .cancelled = cancelled,
-                             .arg = p };
-    if ((e = web_new(&o, &p->web, err)) < 0)
+    if ((e = ec2_new_web(p, err)) < 0)
         return e;
     *ret = &SC_TAKE(p)->up;
     return 0;

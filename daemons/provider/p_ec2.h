@@ -2,6 +2,7 @@
  *
  * p_ec2.c           the class: settings, check, regions
  * p_ec2_call.c      signed requests (query with XML, REST with JSON), errors
+ * p_ec2_put.c       blocks on their way to a snapshot, several at once
  * p_ec2_publish.c   an image: snapshot by the EBS direct APIs, RegisterImage
  * p_ec2_launch.c    an instance and its security group
  * p_ec2_instances.c list, terminate, fence, types
@@ -22,6 +23,7 @@ enum ec2_service { EC2_EC2, EC2_EBS, EC2_STS, EC2_PRICING, EC2_N_SERVICES };
 struct p_ec2 {
     struct provider up; /* Must be first. */
     struct web *web;
+    char *ca_file; /* NULL: the system's authorities. */
     char *access_key_id, *secret, *session_token; /* The last may be NULL. */
     char *endpoint[EC2_N_SERVICES]; /* NULL: Amazon's; may hold "{region}". */
     char **regions;                 /* At least one. */
@@ -79,6 +81,8 @@ int ec2_each(struct p_ec2 *p, const char *region, const char *action,
 int ec2_json(struct p_ec2 *p, enum ec2_service service, const char *region,
              const char *action, const char *path, struct web_request q,
              bool body_unsigned, cJSON **ret, struct sc_err *err) SC_MUST_CHECK;
+/* A fresh p->web by p's settings; the old one is not freed. */
+int ec2_new_web(struct p_ec2 *p, struct sc_err *err) SC_MUST_CHECK;
 bool ec2_refused(const struct p_ec2 *p, const char *code); /* The last. */
 
 /* A pause before look 'n' (0, 1 ...) at something that takes its time: from

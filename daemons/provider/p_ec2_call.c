@@ -33,6 +33,9 @@ static const struct {
 #define QUOTA                                                                  \
     "ask the provider for a larger quota (Service Quotas), or take less, or "  \
     "another region"
+    { "AuthFailure.ServiceLinkedRoleCreationNotPermitted", -EACCES,
+      "launch one spot instance as the account's owner first, which makes the "
+      "role" },
     { "AuthFailure", -EACCES, CREDENTIAL },
     { "InvalidClientTokenId", -EACCES, CREDENTIAL },
     { "InvalidAccessKeyId", -EACCES, CREDENTIAL },

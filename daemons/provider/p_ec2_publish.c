@@ -3,12 +3,13 @@
  * StartSnapshot, PutSnapshotBlock for each block of 512 KiB that is not all
  * zeroes, CompleteSnapshot with the hash of their hashes, RegisterImage.  Every
  * step may be repeated: the snapshot by its client token, a block by its
- * index, the image by its name and our tags.  What 'resume' holds: the
+ * index, the image by its name and our tags.  Blocks go several at once
+ * (p_ec2_put.h).  What 'resume' holds: the
  * snapshot, the next block, how many snapshots this call has begun (a client
  * token answers with the same snapshot for ever, also with one that is gone).
  * The whole file is read again after a resume, for the hashes; only the rest is
  * sent. */
-#include "provider/p_ec2.h"
+#include "provider/p_ec2_put.h"
 
 #include "common/json.h"
 
@@ -18,11 +19,11 @@
 #include <time.h>
 
 enum {
-    BLOCK = 512 << 10,
-    HASH = 32,
-    SAVE_MS = 250,       /* Between two saves of the next block. */
-    STARTS_MAX = 3,      /* Snapshots begun by one call. */
-    LOOKS_FRESH = 15,    /* At a snapshot the service does not know yet. */
+    BLOCK = EC2_BLOCK,
+    HASH = EC2_HASH,
+    SAVE_MS = 250,  /* Between two saves of the next block. */
+    STARTS_MAX = 3, /* Snapshots begun by one call. */
+    LOOKS_FRESH = EC2_LOOKS_FRESH,
     LOOKS_SEALED = 8,    /* At one whose completion was refused. */
     LOOKS_MAX = 2000,    /* At one that is not finished yet. */
     IDLE_MINUTES = 1440, /* Then the provider drops an unfinished snapshot. */
@@ -244,40 +245,6 @@ static int start_snapshot(struct upload *u, struct sc_err *err)
     return 0;
 }
 
-static int put_block(struct upload *u, uint64_t i, const char *data,
-                     const unsigned char hash[HASH], struct sc_err *err)
-{
-    char path[160], progress[8];
-    SC_AUTO(free) char *checksum = json_b64_encode(hash, HASH);
-    if (!checksum)
-        return sc_fail(err, -ENOMEM, "out of memory");
-    snprintf(path, sizeof path, "/snapshots/%s/blocks/%llu", u->snapshot,
-             (unsigned long long)i);
-    snprintf(progress, sizeof progress, "%u",
-             (unsigned)(100 * i / u->n_blocks));
-    struct web_header headers[] = {
-        { "Content-Type", "application/octet-stream" },
-        { "x-amz-Data-Length", "524288" },
-        { "x-amz-Checksum", checksum },
-        { "x-amz-Checksum-Algorithm", "SHA256" },
-        { "x-amz-Progress", progress },
-    };
-    struct web_request q = { .method = "PUT",
-                             .headers = headers,
-                             .n_headers = SC_ARRAY_LEN(headers),
-                             .body = data,
-                             .body_size = BLOCK };
-    for (unsigned n = 0;; n++) {
-        int r = ec2_json(u->p, EC2_EBS, u->region, "PutSnapshotBlock", path, q,
-                         true, NULL, err);
-        /* One that was just begun is not known everywhere at once. */
-        if (r != -ENOENT || n == LOOKS_FRESH)
-            return r;
-        if ((r = ec2_pause(u->p, n, err)) < 0)
-            return r;
-    }
-}
-
 static bool is_zero(const char *data)
 {
     return !*data && !memcmp(data, data + 1, BLOCK - 1);
@@ -302,8 +269,8 @@ static int read_block(const struct upload *u, uint64_t i, char *data,
 }
 
 /* Block 'i': into the hashes, and to the provider if it is not there yet. */
-static int do_block(struct upload *u, uint64_t i, char *data,
-                    struct sc_err *err)
+static int do_block(struct upload *u, struct ec2_put *put, uint64_t i,
+                    char *data, struct sc_err *err)
 {
     unsigned char hash[HASH];
     size_t size = 0;
@@ -320,9 +287,9 @@ static int do_block(struct upload *u, uint64_t i, char *data,
     u->n_sent++;
     if (i < u->next)
         return 0;
-    if ((r = put_block(u, i, data, hash, err)) < 0)
+    if ((r = ec2_put_block(put, i, data, hash, err)) < 0)
         return r;
-    u->next = i + 1;
+    u->next = ec2_put_first_open(put, i + 1);
     if (now_ms() - u->saved_at >= SAVE_MS)
         save(u);
     return 0;
@@ -351,14 +318,18 @@ static int send_blocks(struct upload *u, struct sc_err *err)
     if (!data || EVP_DigestInit_ex(u->all, EVP_sha256(), NULL) != 1 ||
         EVP_DigestInit_ex(u->blocks, EVP_sha256(), NULL) != 1)
         return sc_fail(err, -ENOMEM, "out of memory");
-    for (uint64_t i = 0; i < u->n_blocks; i++) {
+    SC_AUTO(ec2_put_free) struct ec2_put *put = NULL;
+    int r = ec2_put_new(u->p, u->region, u->snapshot, u->n_blocks, &put, err);
+    for (uint64_t i = 0; r == 0 && i < u->n_blocks; i++) {
         provider_progress(&u->p->up, "upload", i * BLOCK, u->size);
         if (provider_cancelled(&u->p->up))
             return sc_fail(err, -ECANCELED, "cancelled");
-        int r = do_block(u, i, data, err);
-        if (r < 0)
-            return r;
+        r = do_block(u, put, i, data, err);
     }
+    if (r == 0)
+        r = ec2_put_wait(put, err);
+    if (r < 0)
+        return r;
     provider_progress(&u->p->up, "upload", u->size, u->size);
     u->next = u->n_blocks;
     save(u);

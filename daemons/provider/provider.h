@@ -51,7 +51,8 @@ struct provider_tags {
     const char *token;   /* Of the operation: the job's id. */
 };
 
-/* How a long call speaks to its caller.  Any member may be NULL. */
+/* How a long call speaks to its caller.  Any member may be NULL.  'cancelled'
+ * may be asked from other threads of a driver; it must not mind. */
 struct provider_hooks {
     /* 'stage' is for people ("upload", "register"); 'total' 0: not known. */
     void (*progress)(void *arg, const char *stage, uint64_t done,

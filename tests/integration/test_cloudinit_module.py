@@ -298,7 +298,8 @@ def test_failures(m):
 
     v = Machine(m)
     e = v.boot({"supercloud": dict(NODE, regoin="x")})
-    ok("bad-user-data supercloud.regoin" in str(e) and not os.path.exists(v.path("args")) and v.left() == [],
+    ok("bad-user-data supercloud.regoin" in str(e) and str(e).endswith("[SC-C01]") and
+       v.read("console").count("[SC-C01]") == 1 and not os.path.exists(v.path("args")) and v.left() == [],
        "bad user-data starts nothing", e)
     v.close()
 
@@ -310,13 +311,15 @@ def test_failures(m):
 
     v = Machine(m, dead=("sc-node",))
     e = v.boot({"supercloud": dict(NODE)})
-    ok("service-failed sc-node" in str(e) and "the reason" in str(e), "a service that does not start is named", e)
+    ok("service-failed sc-node" in str(e) and str(e).endswith("the reason\" [SC-C02]"),
+       "a service that does not start is named, with its reason and code", e)
     v.close()
 
     v = Machine(m)
     os.unlink(v.path("lib/sc-join"))
     e = v.boot({"supercloud": dict(NODE)})
-    ok("sc-join" in str(e) and v.left() == [], "a program that is missing is named", e)
+    ok("sc-join" in str(e) and str(e).endswith("[SC-C04]") and v.left() == [],
+       "a program that is missing is named", e)
     v.close()
 
 

@@ -85,8 +85,8 @@ class Ec2(base.Cloud):
 
     # -- the server's side --------------------------------------------------------
     def _split(self, q):
-        m = re.fullmatch(r"/([a-z0-9-]+)/(ec2|ebs|sts|pricing)(/.*)", q.path)
-        return m.groups() if m else (None, None, None)
+        m = re.fullmatch(r"/([a-z0-9-]+)/(ec2|ebs|sts|pricing)(/.*)?", q.path)
+        return (m[1], m[2], m[3] or "/") if m else (None, None, None)
 
     def route(self, q):
         region, service, path = self._split(q)
