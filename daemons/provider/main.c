@@ -10,9 +10,13 @@
 
 #include "common/json.h"
 
+#include <sys/resource.h>
+
 int main(int argc, char **argv)
 {
     if (argc == 2 && !strcmp(argv[1], "worker")) {
+        /* No credential in a core file. */
+        (void)setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
         worker_block_signals();
         return worker_run(stdin, stdout);
     }

@@ -134,7 +134,8 @@ enum ec2_made { EC2_MADE_IMAGE = 1, EC2_MADE_INSTANCE = 2 };
 void ec2_undo(struct p_ec2 *p, const char *region, enum ec2_made by,
               const struct provider_tags *tags, const struct ec2_known *known,
               size_t n_known, struct sc_err *err);
-/* Removes the security groups of ours that have both tags. */
+/* Removes the security groups of ours that have both tags, unless an instance
+ * that is not ended has them too: the last one's end removes them. */
 int ec2_remove_groups(struct p_ec2 *p, const char *region,
                       const struct provider_tags *tags,
                       struct sc_err *err) SC_MUST_CHECK;

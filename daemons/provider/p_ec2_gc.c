@@ -230,17 +230,27 @@ void ec2_undo(struct p_ec2 *p, const char *region, enum ec2_made by,
                  *left ? left : " what carries this token");
 }
 
-int ec2_remove_groups(struct p_ec2 *p, const char *region,
-                      const struct provider_tags *tags, struct sc_err *err)
+/* What of one kind has both tags. */
+static int find_kind(struct p_ec2 *p, const char *region,
+                     const struct kind *kind, const struct provider_tags *tags,
+                     struct list *ret, struct sc_err *err)
 {
-    struct list l = { 0 };
-    const struct kind *kind = &kinds[SC_ARRAY_LEN(kinds) - 1];
-    struct each e = { kind, region, keep, &l };
+    struct each e = { kind, region, keep, ret };
     SC_AUTO(ec2_form_free) struct ec2_form f = { 0 };
     ec2_add_filter(&f, 1, "tag:" EC2_TAG_CLUSTER, tags->cluster);
     ec2_add_filter(&f, 2, "tag:" EC2_TAG_TOKEN, tags->token);
-    int r =
-        ec2_each(p, region, kind->describe, &f, kind->path, give_item, &e, err);
+    return ec2_each(p, region, kind->describe, &f, kind->path, give_item, &e,
+                    err);
+}
+
+int ec2_remove_groups(struct p_ec2 *p, const char *region,
+                      const struct provider_tags *tags, struct sc_err *err)
+{
+    struct list users = { 0 }, l = { 0 };
+    int r = find_kind(p, region, &kinds[0], tags, &users, err);
+    if (r == 0 && !users.n)
+        r = find_kind(p, region, &kinds[SC_ARRAY_LEN(kinds) - 1], tags, &l,
+                      err);
     for (size_t i = 0; r == 0 && i < l.n; i++)
         r = drop(p, region, "DeleteSecurityGroup", "GroupId", l.items[i].id,
                  err);

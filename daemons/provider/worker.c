@@ -33,6 +33,35 @@ bool worker_cancelled(void *unused)
     return sigismember(&set, SIGTERM) == 1 || sigismember(&set, SIGINT) == 1;
 }
 
+/* Bytes at 's' that are one character of UTF-8 (RFC 3629), or 0. */
+static size_t utf8_len(const unsigned char *s)
+{
+    size_t n = s[0] < 0x80                   ? 1
+               : s[0] >= 0xc2 && s[0] < 0xe0 ? 2
+               : s[0] >= 0xe0 && s[0] < 0xf0 ? 3
+               : s[0] >= 0xf0 && s[0] < 0xf5 ? 4
+                                             : 0;
+    for (size_t i = 1; i < n; i++)
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+    bool wrong = (s[0] == 0xe0 && s[1] < 0xa0) || /* Too long a form, */
+                 (s[0] == 0xf0 && s[1] < 0x90) ||
+                 (s[0] == 0xed && s[1] > 0x9f) || /* half a pair, */
+                 (s[0] == 0xf4 && s[1] > 0x8f);   /* past the end. */
+    return wrong ? 0 : n;
+}
+
+/* A provider's text, or one that was cut, may not be UTF-8; a line must be. */
+static void make_utf8(char *text)
+{
+    for (unsigned char *c = (unsigned char *)text; *c;) {
+        size_t n = utf8_len(c);
+        if (n == 0)
+            *c = '?';
+        c += n ? n : 1;
+    }
+}
+
 static bool put_line(FILE *out, const char *key, cJSON *taken)
 {
     SC_AUTO(cjson_free) cJSON *o = cJSON_CreateObject();
@@ -41,6 +70,8 @@ static bool put_line(FILE *out, const char *key, cJSON *taken)
         return false;
     }
     SC_AUTO(free) char *text = cJSON_PrintUnformatted(o);
+    if (text)
+        make_utf8(text);
     return text && fprintf(out, "%s\n", text) > 0 && fflush(out) == 0;
 }
 
@@ -72,8 +103,7 @@ static void on_save(void *arg, const cJSON *state)
     put_or_end(arg, "save", cJSON_Duplicate(state, true));
 }
 
-/* Whatever a library sent to 'text' that is not UTF-8 text would make the line
- * unreadable to the controller. */
+/* Without line ends and other control characters. */
 static void make_plain(char *text)
 {
     for (unsigned char *c = (unsigned char *)text; *c; c++)

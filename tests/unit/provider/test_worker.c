@@ -102,6 +102,29 @@ Test(worker, an_error_is_one_line_of_plain_text)
                  "ENOENT", "one two");
 }
 
+static const struct {
+    const char *given, *want;
+} texts[] = {
+    { "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80",
+      "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80" },
+    { "cut \xc3", "cut ?" },
+    { "cut \xe2\x82", "cut ??" },
+    { "too long \xc0\xaf \xe0\x80\xaf", "too long ?? ???" },
+    { "half a pair \xed\xa0\x80", "half a pair ???" },
+    { "\xff\xfe", "??" },
+};
+
+Test(worker, an_error_is_utf8_whatever_was_in_it)
+{
+    for (size_t i = 0; i < SC_ARRAY_LEN(texts); i++) {
+        char request[256], want[64];
+        snprintf(request, sizeof request, LOCAL "\"call\": \"%s\"}",
+                 texts[i].given);
+        snprintf(want, sizeof want, "'%s'", texts[i].want);
+        expect_error(request, "EINVAL", want);
+    }
+}
+
 Test(worker, a_signal_that_waits_cancels)
 {
     worker_block_signals();
