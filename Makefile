@@ -187,7 +187,7 @@ $(deps): tests/lib/host-packages.list tests/lib/install-packages
 	@tests/lib/install-packages
 	@mkdir -p $O && touch $@
 
-.PHONY: all help demo demo-down dev dev-down check check-e2e check-images check-mutants lint unit integration console-tests \
+.PHONY: all help demo demo-down dev dev-down check check-e2e check-images check-mutants check-oracles lint unit integration console-tests \
   bench fuzz image guest hypervisor deps clean
 help:                  ## this table
 	@echo "Supercloud: your own cloud above all the others.  make TARGET [VARIABLE=value]"
@@ -217,6 +217,11 @@ check-images: $(deps)  ## each provider's image boots on hardware like its provi
 check-mutants: $(deps) ## takes the handling of each bad day out: its test must fail then
 	@$(MAKE) --no-print-directory -j2 all guest
 	@tests/mutants $(T)
+check-oracles: $(deps) ## emulated GCE and Azure and our requests to them, against independent clients (Debian packages)
+	@$(MAKE) --no-print-directory -j2 all
+	@tests/lib/fetch-oracles
+	@tests/run --only provider_libcloud integration
+	@tests/run --only provider_azure_models integration
 lint: $(deps)          ## layout, clang-tidy, cppcheck, the repository's rules
 	@tests/run lint
 unit: $(deps) unit-build   ## unit tests alone

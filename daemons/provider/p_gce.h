@@ -24,8 +24,9 @@
 #define GCE_CLUSTER "supercloud-cluster"
 #define GCE_TOKEN "supercloud-token"
 #define GCE_SHA                                                                \
-    "supercloud-sha256" /* The first 40 digits: labels are short.              \
-                         */
+    "supercloud-sha256"              /* The first 40 digits: labels are short. \
+                                      */
+#define GCE_IMAGE "supercloud-image" /* In an instance's metadata. */
 enum { GCE_SHA_LEN = 40, GCE_URL_MAX = 2048, GCE_WHAT_MAX = 160 };
 
 struct p_gce {

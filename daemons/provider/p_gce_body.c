@@ -35,19 +35,34 @@ void gce_tag_of(const char *instance, char ret[64])
     snprintf(ret, 64, "sc-%.40s-%.8s", instance, uuid);
 }
 
-/* Metadata: text as it is, what JSON cannot carry in base64. */
-static cJSON *metadata(const char *user_data)
+/* Of the image, in whatever form it was given: "projects/P/global/images/I". */
+static void image_path(const char *project, const char *image, char ret[512])
 {
-    if (!user_data || !*user_data)
-        return rest_json("{'items':[]}");
-    if (is_utf8(user_data))
-        return rest_json("{'items':[{'key':'user-data','value':%s}]}",
-                         user_data);
-    SC_AUTO(free) char *text = json_b64_encode(user_data, strlen(user_data));
-    return text ? rest_json("{'items':[{'key':'user-data','value':%s},"
-                            "{'key':'user-data-encoding','value':'base64'}]}",
-                            text)
-                : NULL;
+    if (strchr(image, '/'))
+        snprintf(ret, 512, "%s", gce_path(image));
+    else
+        snprintf(ret, 512, "projects/%s/global/images/%s", project, image);
+}
+
+/* Metadata: text as it is, what JSON cannot carry in base64; and the image,
+ * which Google does not tell of an instance. */
+static cJSON *metadata(const char *project, const struct provider_launch *l)
+{
+    char image[512];
+    image_path(project, l->image, image);
+    cJSON *items = rest_json("[{'key':'" GCE_IMAGE "','value':%s}]", image);
+    const char *text = l->user_data ? l->user_data : "";
+    if (*text && is_utf8(text)) {
+        cJSON_AddItemToArray(items,
+                             rest_json("{'key':'user-data','value':%s}", text));
+    } else if (*text) {
+        SC_AUTO(free) char *coded = json_b64_encode(text, strlen(text));
+        cJSON_AddItemToArray(items, rest_json("{'key':'user-data','value':%s}",
+                                              coded ? coded : ""));
+        cJSON_AddItemToArray(
+            items, rest_json("{'key':'user-data-encoding','value':'base64'}"));
+    }
+    return rest_json("{'items':%j}", items);
 }
 
 static cJSON *disks(const char *project, const char *zone,
@@ -57,11 +72,7 @@ static cJSON *disks(const char *project, const char *zone,
     const char *disk = rest_str(l->options, "disk_type");
     snprintf(type, sizeof type, "projects/%s/zones/%s/diskTypes/%s", project,
              zone, *disk ? disk : DEFAULT_DISK);
-    if (strchr(l->image, '/'))
-        snprintf(image, sizeof image, "%s", gce_path(l->image));
-    else
-        snprintf(image, sizeof image, "projects/%s/global/images/%s", project,
-                 l->image);
+    image_path(project, l->image, image);
     cJSON *p = rest_json("{'sourceImage':%s,'diskType':%s,'labels':%j}", image,
                          type, gce_labels(&l->tags));
     if (p && l->disk_gib)
@@ -133,7 +144,7 @@ cJSON *gce_instance_body(const char *project, const char *zone,
                   "'shieldedInstanceConfig':{'enableSecureBoot':false}}",
                   l->name, "Supercloud instance", machine, gce_labels(&l->tags),
                   tag, disks(project, zone, l), nics(project, zone, l),
-                  metadata(l->user_data), scheduling(l));
+                  metadata(project, l), scheduling(l));
     if (o && cJSON_IsTrue(rest_at(l->options, "nested")))
         cJSON_AddItemToObject(o, "advancedMachineFeatures",
                               rest_json("{'enableNestedVirtualization':true}"));

@@ -46,17 +46,28 @@ static char *region_of(const char *zone)
     return strndup(zone, dash ? (size_t)(dash - zone) : strlen(zone));
 }
 
+static const char *metadata_of(const cJSON *instance, const char *key)
+{
+    const cJSON *i;
+    cJSON_ArrayForEach(i, rest_at(instance, "metadata.items"))
+    {
+        if (!strcmp(rest_str(i, "key"), key))
+            return rest_str(i, "value");
+    }
+    return "";
+}
+
 int gce_instance_of(const cJSON *item, struct provider_instance *ret)
 {
     const char *zone = rest_base(rest_str(item, "zone"));
     const char *name = rest_str(item, "name");
-    const char *image = rest_str(item, "disks.0.initializeParams.sourceImage");
+    const char *image = metadata_of(item, GCE_IMAGE);
     struct provider_instance i = {
         .name = strdup(name),
         .region = region_of(zone),
         .zone = strdup(zone),
         .type = strdup(rest_base(rest_str(item, "machineType"))),
-        .image = strdup(gce_path(image)),
+        .image = strdup(image),
         .address =
             strdup(rest_str(item, "networkInterfaces.0.accessConfigs.0.natIP")),
         .private_address =

@@ -117,6 +117,7 @@ def journey(image):
                i["cluster"] == "c1a0" and i["token"] == "job-7", "an instance is launched", r)
         body = cloud.inserted[-1]
         tap.ok({m["key"]: m["value"] for m in body["metadata"]["items"]} == {
+            "supercloud-image": "projects/emulated-project-1/global/images/appliance-1",
             "user-data": USER_DATA}, "... with the user data as it is", body)
         tap.ok(body["scheduling"]["provisioningModel"] == "SPOT" and
                body["scheduling"]["instanceTerminationAction"] == "DELETE", "... as a spot one")
@@ -132,8 +133,8 @@ def journey(image):
         r = call(cloud, "launch", launch_args(), tags={"cluster": "c1a0", "token": "job-8"})
         tap.ok(r.error and r.error["code"] == "EEXIST", "another launch of its name is refused", r)
         r = call(cloud, "list", {})
-        tap.ok(r.result and [x["id"] for x in r.result["instances"]] == [i["id"]], "it is listed",
-               r)
+        tap.ok(r.result and [(x["id"], x["image"].rpartition("/")[2]) for x in r.result[
+            "instances"]] == [(i["id"], "appliance-1")], "it is listed", r)
         r = call(cloud, "list", {"region": "us-central1"})
         tap.ok(r.result and r.result["instances"] == [], "... in its region alone", r)
         r = call(cloud, "fence", {"region": "europe-west1", "id": i["id"]})

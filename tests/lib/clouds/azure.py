@@ -106,8 +106,10 @@ def check(value, spec, where):
                 raise Refuse(400, "InvalidRequestContent", "The request content was invalid: "
                              "Could not find member '%s' on object at '%s'." % (k, where))
             check(v, spec[k], where + "." + k)
+    elif spec is bool:
+        good = isinstance(value, bool) or value in ("true", "false")
     else:
-        good = isinstance(value, spec) and (spec is bool or not isinstance(value, bool))
+        good = isinstance(value, spec) and not isinstance(value, bool)
     if not good:
         raise Refuse(400, "InvalidRequestContent", "The request content was invalid at '%s'."
                      % where)
@@ -132,6 +134,7 @@ class Azure(base.Cloud):
         self.serial = 1000
         self.state = {k: {} for k in KINDS}
         self.versions = {k: {v} for k, (_, v, _) in KINDS.items()}
+        self.any_version = False    # Old clients use old ones.
         self.bodies = []        # (kind, body) of every PUT.
         self.uploaded = []      # Of disks whose upload has ended: size, pages.
         self.sent = 0           # Bytes of pages.
@@ -300,6 +303,16 @@ class Azure(base.Cloud):
             return self.skus(q)
         if low[:3] == ["providers", "microsoft.compute", "locations"] and len(rest) == 6:
             return self.poll(q, rest[4], rest[5])
+        if low == ["providers", "microsoft.compute"]:
+            return Answer(200, {"namespace": "Microsoft.Compute", "resourceTypes": [
+                {"resourceType": "virtualMachines", "locations": list(LOCATIONS)}]})
+        if low[:3] == ["providers", "microsoft.compute", "locations"] and low[4:] == ["vmsizes"]:
+            return Answer(200, {"value": [
+                {"name": n, "numberOfCores": c, "memoryInMB": g * 1024, "maxDataDiskCount": 4,
+                 "osDiskSizeInMB": 1047552, "resourceDiskSizeInMB": 0}
+                for n, (c, g, _) in sorted(SIZES.items())]})
+        if low == ["providers", "microsoft.network", "virtualnetworks"]:
+            return self.page(q, list(self.state["virtualNetworks"].values()))
         if low == ["providers", "microsoft.compute", "virtualmachines"]:
             vms = self.state["virtualMachines"]
             items = [dict(vms[k], properties=dict(vms[k]["properties"], instanceView=self.view(
@@ -317,7 +330,7 @@ class Azure(base.Cloud):
         kind = NAMES.get(low[4] if len(low) > 4 else "")
         if low[2] != "providers" or not kind or KINDS[kind][0].lower() != low[3]:
             raise Refuse(404, "InvalidResourceType", "The resource type could not be found.")
-        if version not in self.versions[kind]:
+        if version not in self.versions[kind] and not self.any_version:
             raise Refuse(400, "NoRegisteredProviderFound", "No registered resource provider found "
                          "for API version '%s' of type '%s'." % (version, kind))
         return self.resource(q, kind, rest[5:])
@@ -366,6 +379,10 @@ class Azure(base.Cloud):
         body = q.json()
         if not isinstance(body, dict):
             raise Refuse(400, "InvalidRequestContent", "The request content was invalid.")
+        for k, v in (("id", self.id_of(kind, name)), ("name", name),
+                     ("type", "%s/%s" % (KINDS[kind][0], kind))):
+            if str(body.pop(k, v)).lower() != v.lower():    # May be said, if it is right.
+                raise Refuse(400, "InvalidRequestContent", "'%s' is not the URL's" % k)
         check(body, KINDS[kind][2], kind)
         if not re.match(r"^[A-Za-z0-9][-\w.]{0,78}[A-Za-z0-9_]$", name):
             raise Refuse(400, "InvalidResourceName", "Resource name %s is invalid." % name)
@@ -382,7 +399,8 @@ class Azure(base.Cloud):
                     type="%s/%s" % (KINDS[kind][0], kind))
         p = body.setdefault("properties", {})
         p["provisioningState"] = "Updating"
-        p["timeCreated"] = time.strftime("%Y-%m-%dT%H:%M:%S.1234567+00:00", time.gmtime())
+        if kind in ("virtualMachines", "disks"):    # The others do not say it.
+            p["timeCreated"] = time.strftime("%Y-%m-%dT%H:%M:%S.1234567+00:00", time.gmtime())
         if kind == "virtualMachines" and not old:
             fail = self.allocate(body)
             if fail == "quota":
@@ -554,6 +572,9 @@ class Azure(base.Cloud):
 
     def do_instanceview(self, q, kind, r):
         return Answer(200, self.view(r))
+
+    def do_subnets(self, q, kind, r):
+        return self.page(q, r["properties"]["subnets"])
 
     def power(self, r, state):
         return self.operation(202, finish=lambda: r.update(power=state) and None)

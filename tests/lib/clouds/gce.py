@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from clouds import base                                # noqa: E402
 from clouds.base import Answer                         # noqa: E402
+from clouds.gce_data import FEATURES, FIREWALL, IMAGE, INSTANCE, REGIONS, TYPES, catalog  # noqa: E402
 
 NAME = re.compile(r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$")
 LABEL_KEY = re.compile(r"^[a-z][-_a-z0-9]{0,62}$")
@@ -31,38 +32,6 @@ LABEL_VALUE = re.compile(r"^[-_a-z0-9]{0,63}$")
 UUID = re.compile(r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
 SCOPE = "https://www.googleapis.com/auth/"
 UNIT = 256 << 10
-FEATURES = ("VIRTIO_SCSI_MULTIQUEUE", "GVNIC", "UEFI_COMPATIBLE", "MULTI_IP_SUBNET", "WINDOWS",
-            "SECURE_BOOT", "SEV_CAPABLE", "IDPF", "SUSPEND_RESUME_COMPATIBLE", "TDX_CAPABLE")
-TYPES = {"e2-micro": (2, 1024), "e2-medium": (2, 4096), "n2-standard-2": (2, 8192),
-         "n2-standard-4": (4, 16384), "n2d-standard-2": (2, 8192), "t2a-standard-1": (1, 4096),
-         "c3-standard-4-lssd": (4, 16384), "a2-highgpu-1g": (12, 87040)}
-REGIONS = {"europe-west1": ["b", "c", "d"], "us-central1": ["a", "b"]}
-
-# Fields of the bodies we take, and their types; "map" is an object of strings.
-INSTANCE = {
-    "name": str, "description": str, "machineType": str, "labels": "map", "minCpuPlatform": str,
-    "tags": {"items": [str]}, "canIpForward": bool, "serviceAccounts": [
-        {"email": str, "scopes": [str]}],
-    "disks": [{"boot": bool, "autoDelete": bool, "type": str, "mode": str, "deviceName": str,
-               "source": str, "initializeParams": {
-                   "sourceImage": str, "diskType": str, "diskSizeGb": str, "labels": "map",
-                   "diskName": str}}],
-    "networkInterfaces": [{"network": str, "subnetwork": str, "nicType": str, "accessConfigs": [
-        {"name": str, "type": str, "networkTier": str, "natIP": str, "kind": str}],
-        "kind": str}],
-    "metadata": {"items": [{"key": str, "value": str}], "fingerprint": str, "kind": str},
-    "scheduling": {"provisioningModel": str, "preemptible": bool, "automaticRestart": bool,
-                   "onHostMaintenance": str, "instanceTerminationAction": str},
-    "shieldedInstanceConfig": {"enableSecureBoot": bool, "enableVtpm": bool},
-    "advancedMachineFeatures": {"enableNestedVirtualization": bool}, "kind": str, "zone": str,
-}
-IMAGE = {"name": str, "description": str, "labels": "map", "family": str,
-         "rawDisk": {"source": str, "containerType": str, "sha1Checksum": str},
-         "guestOsFeatures": [{"type": str}], "storageLocations": [str], "architecture": str}
-FIREWALL = {"name": str, "description": str, "network": str, "direction": str, "priority": int,
-            "sourceRanges": [str], "sourceTags": [str], "targetTags": [str], "kind": str,
-            "allowed": [{"IPProtocol": str, "ports": [str]}], "disabled": bool}
-
 _keys = {}
 
 
@@ -97,6 +66,8 @@ def check(value, spec, where):
     """'value' has only fields of 'spec', of its types."""
     if spec == "map":
         good = isinstance(value, dict) and all(isinstance(v, str) for v in value.values())
+    elif spec == "int64":
+        good = isinstance(value, int) or (isinstance(value, str) and value.isdigit())
     elif isinstance(spec, list):
         good = isinstance(value, list)
         for i, v in enumerate(value if good else []):
@@ -112,6 +83,13 @@ def check(value, spec, where):
         good = isinstance(value, spec) and (spec is bool or not isinstance(value, bool))
     if not good:
         raise Refuse(400, "badRequest", "Invalid value at '%s'" % where)
+
+
+def without_null(value):
+    """null is as good as absent."""
+    if isinstance(value, dict):
+        return {k: without_null(v) for k, v in value.items() if v is not None}
+    return [without_null(v) for v in value] if isinstance(value, list) else value
 
 
 def check_labels(labels, where):
@@ -465,7 +443,7 @@ class Gce(base.Cloud):
 
     def created(self, q, what, key, spec):
         """Checks the body of an insert; returns it."""
-        body = q.json()
+        body = without_null(q.json())
         if body is None:
             raise Refuse(400, "parseError", "Parse Error")
         check(body, spec, "resource")
@@ -685,7 +663,12 @@ class Gce(base.Cloud):
         body["disks"] = [{"boot": True, "autoDelete": body["disks"][0].get("autoDelete", False),
                           "type": "PERSISTENT", "deviceName": "persistent-disk-0",
                           "mode": "READ_WRITE", "source": disk["selfLink"]}]
+        for k in ("tags", "metadata"):
+            body.setdefault(k, {})["fingerprint"] = "ZW11bGF0ZWQ="
+        body.setdefault("canIpForward", False)
+        body["labelFingerprint"] = "ZW11bGF0ZWQ="
         nic = body["networkInterfaces"][0]
+        nic["name"] = "nic0"
         nic["networkIP"] = "10.132.0.%d" % (self.serial % 250 + 2)
         for a in nic.get("accessConfigs", []):
             a["natIP"] = "203.0.113.%d" % (self.serial % 250 + 1)
@@ -790,46 +773,6 @@ class Gce(base.Cloud):
         start = int(q.query.get("pageToken") or 0)
         more = str(start + size) if start + size < len(items) else ""
         return Answer(200, {"skus": items[start:start + size], "nextPageToken": more})
-
-
-def sku(text, group, unit, nanos, usage="OnDemand", family="Compute", regions=("europe-west1",),
-        free=False):
-    rates = [{"startUsageAmount": 0, "unitPrice": {
-        "currencyCode": "USD", "units": str(nanos // 10**9), "nanos": nanos % 10**9}}]
-    if free:
-        rates = [{"startUsageAmount": 0, "unitPrice": {"currencyCode": "USD", "units": "0",
-                                                       "nanos": 0}},
-                 dict(rates[0], startUsageAmount=1)]
-    return {"skuId": hashlib.md5(text.encode()).hexdigest()[:12].upper(), "description": text,
-            "category": {"resourceFamily": family, "resourceGroup": group, "usageType": usage},
-            "serviceRegions": list(regions), "pricingInfo": [{
-                "effectiveTime": "2026-11-01T00:00:00Z",
-                "pricingExpression": {"usageUnit": unit, "tieredRates": rates}}]}
-
-
-def catalog():
-    """A part of a catalog, in the words of the real one; the prices are made up."""
-    r = []
-    for fam, core, ram in (("N2", 34806000, 4664000), ("N2D AMD", 30281000, 4058000),
-                           ("E2", 23982000, 3214000), ("C3", 37390000, 5010000)):
-        r += [sku(fam + " Instance Core running in Belgium", "CPU", "h", core),
-              sku(fam + " Instance Ram running in Belgium", "RAM", "GiBy.h", ram),
-              sku("Spot Preemptible %s Instance Core running in Belgium" % fam, "CPU", "h",
-                  core // 4, "Preemptible"),
-              sku("Spot Preemptible %s Instance Ram running in Belgium" % fam, "RAM", "GiBy.h",
-                  ram // 4, "Preemptible"),
-              sku(fam + " Instance Core running in Iowa", "CPU", "h", core * 2,
-                  regions=["us-central1"])]
-    r += [sku("N2 Custom Instance Core running in Belgium", "CPU", "h", 99000000),
-          sku("Commitment v1: N2 Cpu in Belgium for 1 Year", "CPU", "h", 1000, "Commit1Yr"),
-          sku("N2 Sole Tenancy Instance Core running in Belgium", "CPU", "h", 99000000),
-          sku("Network Internet Data Transfer Out from EMEA to EMEA", "PremiumInternetEgress",
-              "GiBy", 120000000, family="Network", free=True),
-          sku("Network Internet Data Transfer Out from EMEA to Australia",
-              "PremiumInternetEgress", "GiBy", 190000000, family="Network", free=True),
-          sku("Network Inter Region Data Transfer Out from Belgium to Frankfurt",
-              "InterregionEgress", "GiBy", 20000000, family="Network")]
-    return r
 
 
 if __name__ == "__main__":

@@ -29,8 +29,10 @@ Test(p_gce_body, an_instance_is_described_as_asked_for)
     cr_expect_str_eq(
         rest_str(o, "disks.0.initializeParams.labels.supercloud-cluster"), "c1",
         "a disk that outlives its instance is found again");
-    cr_expect_str_eq(rest_str(o, "metadata.items.0.value"), "#cloud-config\n");
-    cr_expect_null(rest_at(o, "metadata.items.1"));
+    cr_expect_str_eq(rest_str(o, "metadata.items.0.value"),
+                     "projects/p/global/images/appliance-1");
+    cr_expect_str_eq(rest_str(o, "metadata.items.1.value"), "#cloud-config\n");
+    cr_expect_null(rest_at(o, "metadata.items.2"));
     cr_expect_str_eq(rest_str(o, "scheduling.onHostMaintenance"), "MIGRATE");
     cr_expect_eq(cJSON_GetArraySize(rest_at(o, "serviceAccounts")), 0,
                  "an instance gets no credential of the account's");
@@ -70,9 +72,9 @@ Test(p_gce_body, user_data_that_json_cannot_carry_goes_in_base64)
     l.user_data = "\x1f\x8b\x08";
     SC_AUTO(cjson_free)
     cJSON *o = gce_instance_body("p", "z-a", "t", &l, "t");
-    cr_expect_str_eq(rest_str(o, "metadata.items.0.value"), "H4sI");
-    cr_expect_str_eq(rest_str(o, "metadata.items.1.key"), "user-data-encoding");
-    cr_expect_str_eq(rest_str(o, "metadata.items.1.value"), "base64");
+    cr_expect_str_eq(rest_str(o, "metadata.items.1.value"), "H4sI");
+    cr_expect_str_eq(rest_str(o, "metadata.items.2.key"), "user-data-encoding");
+    cr_expect_str_eq(rest_str(o, "metadata.items.2.value"), "base64");
 }
 
 Test(p_gce_body, rules_of_one_range_share_a_firewall)

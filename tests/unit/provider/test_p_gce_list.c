@@ -26,7 +26,9 @@ Test(p_gce_list, an_instance_is_read_whole)
         "'supercloud-token':'job-7'},'scheduling':{'provisioningModel':'SPOT'},"
         "'creationTimestamp':'1970-01-02T00:00:00.000-00:00',"
         "'networkInterfaces':[{'networkIP':'10.0.0.2','accessConfigs':["
-        "{'natIP':'203.0.113.5'}]}],'selfLink':'https://x/i'}");
+        "{'natIP':'203.0.113.5'}]}],'selfLink':'https://x/"
+        "i','metadata':{'items':[{'key':'supercloud-image',"
+        "'value':'projects/p/global/images/i'}]}}");
     struct provider_instance i = { 0 };
     cr_assert_eq(gce_instance_of(o, &i), 0);
     cr_expect_str_eq(i.id, "europe-west1-b.node-1");
@@ -34,6 +36,7 @@ Test(p_gce_list, an_instance_is_read_whole)
     cr_expect_str_eq(i.type, "n2-standard-2");
     cr_expect_str_eq(i.address, "203.0.113.5");
     cr_expect_str_eq(i.private_address, "10.0.0.2");
+    cr_expect_str_eq(i.image, "projects/p/global/images/i");
     cr_expect_str_eq(i.cluster, "c1");
     cr_expect_str_eq(i.console, "https://x/i/serialPort?port=1");
     cr_expect(i.spot);
