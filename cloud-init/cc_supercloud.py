@@ -21,6 +21,7 @@ done by other programs: starting one is dear in a dom0 on an emulated processor.
 import difflib
 import grp
 import hashlib
+import ipaddress
 import json
 import os
 import pwd
@@ -29,6 +30,7 @@ import shutil
 import ssl
 import subprocess
 import time
+import urllib.request
 
 import yaml
 from jsonschema import Draft7Validator
@@ -229,13 +231,44 @@ def settings(config, cloud):
         getattr(cloud.datasource, "dsname", ""), "none"))
     sc.setdefault("region", str(md.get("region") or getattr(
         cloud.datasource, "region", None) or "default").lower())
-    if "address" not in sc and md.get("local-ipv4"):
-        sc["address"] = md["local-ipv4"]
+    if sc.get("address", "private") == "private":
+        public = "" if "address" in sc else public_address(cloud.datasource, md)
+        sc["address"] = public or md.get("local-ipv4")
+        if not sc["address"]:
+            del sc["address"]              # sc-join takes that of the way out.
     if "hypervisor" not in sc and boot_mode() in ("xen", "fallback"):
         # After a fallback the node joins all the same, and says why it has no
         # guests; Xen may be back at the next boot.
         sc["hypervisor"] = "xen"
     return sc
+
+
+GCE_PUBLIC = ("http://169.254.169.254/computeMetadata/v1/instance/network-interfaces/0/"
+              "access-configs/0/external-ip")
+
+
+def public_address(datasource, md):
+    """The address that the provider translates to this machine's, or ''.  Nodes at
+    other providers reach it there, and those at the same one do too."""
+    found = md.get("public-ipv4") or \
+        (getattr(datasource, "ec2_metadata", None) or {}).get("public-ipv4")
+    if getattr(datasource, "dsname", "") == "GCE":     # cloud-init does not read it.
+        try:
+            request = urllib.request.Request(GCE_PUBLIC, headers={"Metadata-Flavor": "Google"})
+            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+            with opener.open(request, timeout=5) as answer:
+                found = answer.read(64).decode().strip()
+        except (OSError, ValueError):
+            pass
+    try:                                               # Azure; not all kinds of address are there.
+        nic = md["imds"]["network"]["interface"][0]["ipv4"]
+        found = found or nic["ipAddress"][0]["publicIpAddress"]
+    except (KeyError, IndexError, TypeError):
+        pass
+    try:
+        return str(ipaddress.ip_address(found)) if found else ""
+    except ValueError:
+        return ""
 
 
 def boot_mode():

@@ -77,6 +77,7 @@ CASES = [
      "only a machine with role 'controller'"),
     ("an unknown metadata service", node(metadata="aws"), "supercloud.metadata", "one of ec2, gce"),
     ("a name with an underscore", node(name="a_b"), "supercloud.name", "'a_b'"),
+    ("the private address", node(address="private"), None, ""),
     ("an address that is a name", node(address="host"), "supercloud.address", "IP address"),
     ("an unknown hypervisor", node(hypervisor="kvm"), "supercloud.hypervisor", "one of xen, qemu"),
     ("a mistyped key", node(tokn="x"), "supercloud.tokn", "did you mean 'token'?"),
@@ -160,12 +161,13 @@ class Machine:
         with open(self.path(name)) as f:
             return f.read()
 
-    dsname = "Ec2"
+    dsname, metadata = "Ec2", {}
 
-    def boot(self, cfg, raw=None):
+    def boot(self, cfg, raw=None, source=None):
         """Runs the module as a boot does; the exception, or None."""
         raw = "#cloud-config\nsupercloud: {}\n" if raw is None else raw
-        source = types.SimpleNamespace(dsname=self.dsname, metadata={"local-ipv4": "10.200.0.2", "region": "ap-northeast"},
+        source = source or types.SimpleNamespace(dsname=self.dsname, metadata={"local-ipv4": "10.200.0.2",
+                                       "region": "ap-northeast", **self.metadata},
                                        get_userdata_raw=lambda: raw)
         cloud = types.SimpleNamespace(datasource=source, get_hostname=lambda: "AP-1.example")
         old = dict(os.environ)
@@ -255,6 +257,22 @@ def test_join(m):
     ok("allow" in v.read("chrony/conf.d/supercloud.conf") and not os.listdir(v.path("chrony/sources.d")),
        "its clock serves the others")
     v.close()
+
+    m.urllib.request.build_opener = None           # Nothing here asks the network.
+    for what, md, extra, want in (
+            ("EC2 says", {"public-ipv4": "203.0.113.5"}, {}, "203.0.113.5"),
+            ("Azure says", {"imds": {"network": {"interface": [{"ipv4": {"ipAddress": [
+                {"privateIpAddress": "10.0.0.4", "publicIpAddress": "203.0.113.6"}]}}]}}}, {}, "203.0.113.6"),
+            ("nobody says", {"public-ipv4": ""}, {}, "10.200.0.2"),
+            ("is no address", {"public-ipv4": "<html>"}, {}, "10.200.0.2"),
+            ("is not wanted", {"public-ipv4": "203.0.113.5"}, {"address": "private"}, "10.200.0.2"),
+            ("the user knows better", {"public-ipv4": "203.0.113.5"}, {"address": "198.51.100.1"}, "198.51.100.1")):
+        v = Machine(m)
+        v.metadata = md
+        e = v.boot({"supercloud": dict(NODE, **extra)})
+        asked = json.loads(v.read("asked"))["supercloud"]
+        ok(e is None and asked["address"] == want, f"the public address: {what}", asked)
+        v.close()
 
     v = Machine(m)
     v.dsname = "None"
@@ -361,8 +379,33 @@ print(json.load(open(work + "/data/result.json"))["v1"]["errors"][0])
     os.unlink(good.name)
 
 
+def test_no_data_source(m):
+    """cloud-init's own 'None': an image started where no provider says anything."""
+    from cloudinit.helpers import Paths
+    from cloudinit.sources.DataSourceNone import DataSourceNone
+    source = DataSourceNone({}, None, Paths({}))
+    source.get_data()
+    v = Machine(m)
+    os.makedirs(v.path("state/controller"))
+    with open(v.path("state/controller/initial-password"), "w") as f:
+        f.write("s3cret\n")
+    e = v.boot({}, source=source)
+    asked = json.loads(v.read("asked"))["supercloud"]
+    ok(e is None and asked["role"] == "controller" and asked["metadata"] == "none" and "address" not in asked
+       and "user admin password s3cret" in v.read("console"),
+       "without any data source it is a controller that awaits its owner", e or asked)
+    v.close()
+
+
 def test_examples(m):
     import yaml
+    from cloudinit.config.schema import SchemaValidationError, get_schema, validate_cloudconfig_schema
+    own = get_schema()
+    try:
+        validate_cloudconfig_schema({"runcmd": 5}, own, strict=True, log_details=False)
+        ok(False, "cloud-init's schema refuses what is wrong")
+    except SchemaValidationError:
+        ok(True, "cloud-init's schema refuses what is wrong")
     folder = os.path.join(TOP, "cloud-init/examples")
     names = sorted(os.listdir(folder))
     ok(len(names) >= 14, "there are examples for each provider and role", names)
@@ -379,8 +422,9 @@ def test_examples(m):
         try:
             m.check_raw(text)
             m.validate(yaml.safe_load(text))
+            validate_cloudconfig_schema(yaml.safe_load(text), own, strict=True)
             ok(True, f"example {name} is valid")
-        except m.SupercloudError as e:
+        except (m.SupercloudError, SchemaValidationError) as e:
             ok(False, f"example {name} is valid", e)
 
 
@@ -394,6 +438,7 @@ def main():
     test_join(m)
     test_failures(m)
     test_cloud_init(m)
+    test_no_data_source(m)
     test_examples(m)
     print(f"1..{n}")
     return 1 if failed else 0
