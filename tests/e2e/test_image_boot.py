@@ -237,7 +237,7 @@ def main():
         print("1..0 # SKIP five boots take minutes; make check-e2e runs them")
         return 0
     if not os.path.exists(os.path.join(IMAGES, "manifest.json")):
-        sh(os.path.join(TOP, "images/build"), "--provider", "local", "--output", IMAGES,
+        sh(os.path.join(TOP, "images/build"), "--provider", "local", "--distro", "debian", "--output", IMAGES,
            "--bin", os.path.join(BUILD, "bin"))
     with open(os.path.join(IMAGES, "manifest.json")) as f:
         image = os.path.join(IMAGES, json.load(f)["file"])

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 n = failed = 0
@@ -40,7 +41,7 @@ def test_arguments():
          "no distribution 'beos'; there are: debian"),
         ("an unknown argument", ["--speed"], "unknown argument '--speed'"),
         ("a value left out", ["--provider"], "--provider needs a value"),
-        ("a folder without programs", ["--provider", "local", "--bin", "/nonexistent"], "run make first"),
+        ("a folder without programs", ["--provider", "local", "--distro", "debian", "--bin", "/nonexistent"], "run make first"),
     ]
     for name, args, words in cases:
         p = run(build, *args)
@@ -65,7 +66,7 @@ PROVIDERS = {
 
 def test_recipes():
     for name, (ending, form, sources, drivers) in PROVIDERS.items():
-        p = run(os.path.join(TOP, "images/build"), "--provider", name, "--summary")
+        p = run(os.path.join(TOP, "images/build"), "--provider", name, "--distro", "debian", "--summary")
         lines = dict(line.split(None, 1) for line in p.stdout.splitlines())
         ok(p.returncode == 0 and lines["file"].endswith(f"debian-{name}{ending}") and
            lines["form"].startswith(form + ","), f"{name}: the summary names file and form", p.stdout)
@@ -163,20 +164,26 @@ def test_forms(folder):
 
 def test_manifest(folder):
     d = os.path.join(folder, "manifest")
-    for name, text in (("kernel/version", "6.1.0-1-amd64"), ("blanket/version", "4.17.5-1"),
-                       ("root/packages", "bash 5.2-1\nzlib1g 1:1.2-1"), ("image.vhd", "image")):
+    inventory = [{"name": "bash", "version": "5.2-1", "arch": "amd64", "source": "bash", "source_version": "5.2-1",
+                  "sha256": "a" * 64, "licences": ["GPL-3+"]},
+                 {"name": "zlib1g", "version": "1:1.2-1", "arch": "amd64", "source": "zlib", "source_version": "1:1.2-1",
+                  "sha256": "", "licences": []}]
+    for name, text in (("kernel/version", "6.1.0-1-amd64"), ("kernel/package", "linux-image_1"), ("kernel/vmlinuz", "k"),
+                       ("blanket/version", "4.17.5-1"), ("blanket/xen.gz", "x"), ("programs/sc-node", "program"),
+                       ("root/packages.json", json.dumps(inventory)), ("image.vhd", "image")):
         os.makedirs(os.path.dirname(os.path.join(d, name)), exist_ok=True)
         with open(os.path.join(d, name), "w") as f:
             f.write(text)
-    out = os.path.join(d, "manifest.json")
+    os.chmod(os.path.join(d, "programs/sc-node"), 0o755)
     args = {"image": f"{d}/image.vhd", "format": "vhd", "form": "vhd-fixed", "disk-mib": "4096", "boot": "bios",
             "provider": "azure", "distro": "debian", "inputs": "abc", "epoch": "1700000000", "kernel": f"{d}/kernel",
-            "blanket": f"{d}/blanket", "root": f"{d}/root", "built-from": "v1-2-gabc", "out": out}
+            "blanket": f"{d}/blanket", "root": f"{d}/root", "programs": f"{d}/programs", "built-from": "v1-2-gabc",
+            "uuid": "6fa459ea-ee8a-4ca4-894e-db77e160355e", "out": d}
     p = run(os.path.join(TOP, "images/lib/manifest"), *[x for k, v in args.items() for x in ("--" + k, v)])
     ok(p.returncode == 0, "a manifest is written", p.stdout)
     if p.returncode:
         return
-    with open(out) as f:
+    with open(f"{d}/manifest.json") as f:
         m = json.load(f)
     ok(m["file"] == "image.vhd" and m["size"] == 5 and m["virtual_size"] == 4 << 30 and
        m["sha256"] == hashlib.sha256(b"image").hexdigest(), "it describes the file", m)
@@ -184,6 +191,22 @@ def test_manifest(folder):
        "and how to publish it", m)
     ok(m["packages"] == [{"name": "bash", "version": "5.2-1"}, {"name": "zlib1g", "version": "1:1.2-1"}] and
        (m["kernel"], m["xen"], m["built_from"]) == ("6.1.0-1-amd64", "4.17.5-1", "v1-2-gabc"), "and what is in it", m)
+    with open(f"{d}/{m['sbom']['file']}", "rb") as f:
+        raw = f.read()
+    bom = json.loads(raw)
+    parts = {c["name"]: c for c in bom["components"]}
+    ok(hashlib.sha256(raw).hexdigest() == m["sbom"]["sha256"] and bom["bomFormat"] == "CycloneDX" and
+       bom["specVersion"] == "1.5" and bom["metadata"]["timestamp"] == "2023-11-14T22:13:20Z",
+       "beside it lies its SBOM, in CycloneDX, of the build's time", bom["metadata"])
+    ok(parts["bash"]["purl"] == "pkg:deb/debian/bash@5.2-1?arch=amd64" and
+       parts["bash"]["hashes"] == [{"alg": "SHA-256", "content": "a" * 64}] and
+       parts["bash"]["licenses"] == [{"license": {"name": "GPL-3+"}}] and
+       parts["zlib1g"]["purl"].startswith("pkg:deb/debian/zlib1g@1%3A1.2-1") and "hashes" not in parts["zlib1g"],
+       "with each package, its checksum and licences where they are known", parts)
+    ok({"linux", "xen-blanket", "sc-node"} <= set(parts) and
+       parts["sc-node"]["hashes"][0]["content"] == hashlib.sha256(b"program").hexdigest(),
+       "the kernel, the hypervisor and our programs", sorted(parts))
+    ok(len({c["bom-ref"] for c in bom["components"]}) == len(bom["components"]), "and no part twice")
 
 
 def hash_of(*paths):
@@ -245,6 +268,27 @@ def test_disk(folder):
     ok(os.listdir(os.path.join(folder, "cache/tmp")) == [], "no temporary folder stays")
 
 
+def test_same_bytes(folder):
+    """Two copies of a tree, laid out at different times: one disk."""
+    env = dict(os.environ, SC_CACHE=os.path.join(folder, "cache"), SC_SEED="seed", SOURCE_DATE_EPOCH="1700000000")
+    for name in ("first", "second", "other"):
+        tree = os.path.join(folder, name)
+        for i in range(30):
+            os.makedirs(os.path.join(tree, f"d{i * 7 % 30}"))
+            with open(os.path.join(tree, f"d{i * 7 % 30}", "file"), "w") as f:
+                f.write(name[:1] * 5000 if name == "other" else "x" * 5000)
+        for d, _, files in os.walk(tree, topdown=False):
+            for f in [os.path.join(d, x) for x in files] + [d]:
+                os.utime(f, (1700000000, 1600000000))
+        p = run(os.path.join(TOP, "images/lib/disk"), os.path.join(folder, name + ".raw"), tree, 110, env=env)
+        ok(p.returncode == 0, f"a disk of the {name} tree", p.stdout)
+        time.sleep(1.1)
+    ok(run("cmp", os.path.join(folder, "first.raw"), os.path.join(folder, "second.raw")).returncode == 0,
+       "the same tree, seed and time make the same disk, to the byte")
+    ok(run("cmp", "-s", os.path.join(folder, "first.raw"), os.path.join(folder, "other.raw")).returncode == 1,
+       "another tree makes another")
+
+
 def test_counter(folder):
     """boot-state against the block as GRUB writes it."""
     env, state = os.path.join(folder, "grubenv"), os.path.join(folder, "boot-state")
@@ -288,6 +332,7 @@ def main():
         test_manifest(folder)
         test_hash(folder)
         test_disk(folder)
+        test_same_bytes(folder)
         test_counter(folder)
     finally:
         shutil.rmtree(folder)
