@@ -63,14 +63,18 @@ class Ec2(base.Cloud):
                 "name": "default", "vpc": "vpc-0default", "about": "default", "tags": [],
                 "rules": []}
 
-    def config(self, **more):
-        """The settings of the driver that find this emulator."""
+    @staticmethod
+    def settings(url, **more):
+        """The settings of the driver that find an emulator at 'url'."""
         out = {"access_key_id": KEY, "secret_access_key": SECRET, "regions": ",".join(REGIONS),
                "retry_ms": 4}
-        for name in self.services:
-            out["endpoint_" + name] = self.url + "/{region}/" + name
+        for name in ec2_model.PROTOCOLS:
+            out["endpoint_" + name] = url + "/{region}/" + name
         out.update(more)
         return out
+
+    def config(self, **more):
+        return self.settings(self.url, **more)
 
     def has(self):
         """What costs or clutters now, as {kind: ids}, without what is empty."""
