@@ -240,7 +240,10 @@ static int give_type(void *arg, const struct xml_node *item)
         .memory_mib =
             (unsigned)strtoul(xml_text(item, "memoryInfo/sizeInMiB"), NULL, 10),
         .nested_virtualisation = metal || nested,
-        .xen = has_item(item, "processorInfo/supportedArchitectures", "x86_64"),
+        /* On types of the older Xen our dom0 finds no disk it can drive. */
+        .xen =
+            has_item(item, "processorInfo/supportedArchitectures", "x86_64") &&
+            strcmp(xml_text(item, "hypervisor"), "xen") != 0,
     };
     return *t.name ? e->fn(e->arg, &t) : 0;
 }

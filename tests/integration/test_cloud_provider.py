@@ -87,13 +87,25 @@ def image(c, emulator):
         json.dump({"file": "disk.raw", "format": "raw", "boot": "bios", "distro": "debian",
                    "size": len(data), "virtual_size": len(data),
                    "sha256": hashlib.sha256(data).hexdigest()}, f)
-    c.cli("provider", "publish", "aws", folder, "--region", "eu-west-1", "--name", "appliance-1",
-          "--wait")
-    images = c.cli("provider", "images", "aws")["images"]
-    there = emulator.has().get("images", {})
-    tap.ok([i["state"] for i in images] == ["active"] and list(there) == [images[0]["image_id"]],
-           "an image is published", (images, there))
-    return images[0]
+    # The controller dies while blocks are on their way.
+    emulator.ask("fault", {"kind": "slow", "route": "PutSnapshotBlock", "times": 3, "seconds": 3})
+    c.cli("provider", "publish", "aws", folder, "--region", "eu-west-1", "--name", "appliance-1")
+    wait_for("the first block", lambda: "PutSnapshotBlock" in
+             [e["route"] for e in emulator.ask("log")], 20)
+    c.nodes[0].kill("sc-controller", signal.SIGKILL)
+    c.nodes[0].start("sc-controller")
+    c.wait_api()
+
+    def published():
+        one = c.cli("provider", "images", "aws")["images"][0]
+        return one if one["state"] in ("active", "failed") else None
+    one = wait_for("the image", published, 60)
+    has = emulator.has()
+    tap.ok(one["state"] == "active" and list(has["images"]) == [one["image_id"]]
+           and len(has["snapshots"]) == 1,
+           "an image is published, once, although the controller was killed in the middle",
+           (one, has))
+    return one
 
 
 def launch(c, emulator, published):

@@ -123,7 +123,8 @@ def journey():
            "list follows pages through all regions", out)
     out = call("types", {"region": "us-east-1"})
     types = {t["name"]: t for t in out.result["types"]}
-    tap.ok(len(types) == len(ec2.TYPES) and types["c5.metal"]["nested_virtualisation"]
+    tap.ok(len(types) == len(ec2.TYPES) and not types["t2.micro"]["xen"]
+           and types["c5.metal"]["xen"] and types["c5.metal"]["nested_virtualisation"]
            and types["m8i.large"]["nested_virtualisation"] and types["m5.large"] == {
                "name": "m5.large", "vcpus": 2, "memory_mib": 8192,
                "nested_virtualisation": False, "xen": True}, "types follow pages", out)

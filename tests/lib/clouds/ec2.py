@@ -26,6 +26,7 @@ REGIONS = ("eu-west-1", "us-east-1")
 BLOCK = 524288
 # name: vCPUs, MiB, bare metal, features, dollars an hour on demand and spot
 TYPES = {
+    "t2.micro": (1, 1024, False, [], 0.0126, 0.0042),   # Of the older hypervisor.
     "t3.medium": (2, 4096, False, [], 0.0456, 0.0137),
     "m5.large": (2, 8192, False, [], 0.107, 0.0391),
     "m6i.xlarge": (4, 16384, False, [], 0.214, 0.0802),
@@ -626,9 +627,11 @@ class Ec2(base.Cloud):
 
     def do_DescribeInstanceTypes(self, p):
         self._may()
+        hypervisor = {n: {} if t[2] else {"Hypervisor": "xen" if n.startswith("t2") else "nitro"}
+                      for n, t in TYPES.items()}
         items = [({"processor-info.supported-architecture": "x86_64",
                    "supported-virtualization-type": "hvm"}, [],
-                  {"InstanceType": n, "CurrentGeneration": True, "BareMetal": t[2],
+                  {"InstanceType": n, "CurrentGeneration": True, "BareMetal": t[2], **hypervisor[n],
                    "VCpuInfo": {"DefaultVCpus": t[0]}, "MemoryInfo": {"SizeInMiB": t[1]},
                    "ProcessorInfo": {"SupportedArchitectures": ["x86_64"],
                                      "SupportedFeatures": t[3]}}) for n, t in TYPES.items()]
