@@ -518,7 +518,7 @@ class OpenStack(base.Cloud):
         for g in groups:
             if g != "default" and g not in s["groups"]:
                 raise Refused(400, "Security group %s not found." % g)
-        networks = b.get("networks", "auto")
+        networks = b.get("networks", "auto" if self.has_network else [])
         if networks == "auto":
             if not self.has_network:
                 raise Refused(400, "It is not allowed to create an interface on this network")
