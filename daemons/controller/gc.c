@@ -1,6 +1,6 @@
 #include "controller/gc.h"
 
-#include "common/clean.h"
+#include "common/json.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -137,14 +137,42 @@ void gc_sort(cJSON *resources)
     cJSON_Delete(sorted);
 }
 
-cJSON *gc_decide(const struct gc_known *k, const cJSON *resources)
+/* An image may have been found there already when it was published (the same
+ * file under the same name): what bears the token of its first making is its
+ * too. */
+static struct gc_image *images_with_tokens(const struct gc_known *k,
+                                           const cJSON *resources, size_t *ret)
 {
-    cJSON *list = cJSON_CreateArray();
+    size_t room = k->n_images + (size_t)cJSON_GetArraySize(resources) + 1;
+    struct gc_image *list = calloc(room, sizeof *list);
     const cJSON *r;
+    *ret = 0;
+    for (size_t i = 0; list && i < k->n_images; i++)
+        list[(*ret)++] = k->images[i];
     cJSON_ArrayForEach(r, resources)
     {
-        const char *why = gc_why(k, r);
-        cJSON *copy = why && list ? cJSON_Duplicate(r, true) : NULL;
+        for (size_t i = 0; list && i < k->n_images; i++) {
+            if (!strcmp(text(r, "kind"), "image") && k->images[i].id[0] &&
+                !strcmp(k->images[i].id, text(r, "id")))
+                list[(*ret)++] =
+                    (struct gc_image){ k->images[i].id, text(r, "token") };
+        }
+    }
+    return list;
+}
+
+cJSON *gc_decide(const struct gc_known *known, const cJSON *resources)
+{
+    struct gc_known k = *known;
+    SC_AUTO(free)
+    struct gc_image *images = images_with_tokens(known, resources, &k.n_images);
+    SC_AUTO(cjson_free) cJSON *list = images ? cJSON_CreateArray() : NULL;
+    const cJSON *r;
+    k.images = images;
+    cJSON_ArrayForEach(r, resources)
+    {
+        const char *why = list ? gc_why(&k, r) : NULL;
+        cJSON *copy = why ? cJSON_Duplicate(r, true) : NULL;
         if (!copy)
             continue;
         cJSON_AddStringToObject(copy, "why", why);
@@ -152,5 +180,5 @@ cJSON *gc_decide(const struct gc_known *k, const cJSON *resources)
     }
     if (list)
         gc_sort(list);
-    return list;
+    return SC_TAKE(list);
 }

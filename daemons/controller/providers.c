@@ -100,7 +100,7 @@ const struct job *ctl_account_job(struct ctl *ctl, const char *account)
 int account_region(const struct account *a, const char *given,
                    char ret[OBJ_NAME], struct sc_err *err)
 {
-    static const char *const keys[] = { "region", "regions" };
+    static const char *const keys[] = { "region", "regions", "location" };
     for (size_t i = 0; !given[0] && i < SC_ARRAY_LEN(keys); i++) {
         const cJSON *v = cJSON_GetObjectItemCaseSensitive(a->config, keys[i]);
         if (cJSON_IsArray(v))

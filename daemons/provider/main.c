@@ -10,6 +10,8 @@
 
 #include "common/json.h"
 
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 
 int main(int argc, char **argv)
@@ -17,6 +19,9 @@ int main(int argc, char **argv)
     if (argc == 2 && !strcmp(argv[1], "worker")) {
         /* No credential in a core file. */
         (void)setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
+        /* Dies with the controller, whose next life makes the call again: two
+         * runs with one token must not work at the same time. */
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
         worker_block_signals();
         return worker_run(stdin, stdout);
     }

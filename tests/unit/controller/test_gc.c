@@ -89,6 +89,20 @@ Test(gc, users_are_removed_before_what_they_use)
     }
 }
 
+Test(gc, an_image_that_was_there_already_keeps_the_snapshot_of_its_first_making)
+{
+    SC_AUTO(cjson_free)
+    cJSON *all = cJSON_Parse(
+        "[{\"kind\":\"snapshot\",\"id\":\"s\",\"token\":\"" OLD
+        "\"},{\"kind\":\"image\",\"id\":\"ami-1\",\"token\":\"" OLD
+        "\"},{\"kind\":\"snapshot\",\"id\":\"t\",\"token\":\"other\"}]");
+    SC_AUTO(cjson_free) cJSON *list = gc_decide(&known, all);
+    cr_assert_eq(cJSON_GetArraySize(list), 1);
+    cr_expect_str_eq(cJSON_GetStringValue(cJSON_GetObjectItem(
+                         cJSON_GetArrayItem(list, 0), "id")),
+                     "t");
+}
+
 Test(gc, what_is_no_list_of_resources_gives_nothing)
 {
     SC_AUTO(cjson_free) cJSON *odd = cJSON_Parse("{\"a\":1}");
