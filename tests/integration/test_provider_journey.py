@@ -430,13 +430,8 @@ class Story:
         images = os.path.join(self.folder, "broken")
         self.on.image(images)
         self.on.cloud.clear()
-        self.on.cloud.fault("slow", times=10000, seconds=0.1)
+        self.on.cloud.fault("expired", since=4, times=10000)
         i = self.ctl.cli("provider", "publish", self.acc, images, "--name", "sc-revoked")
-        wait("requests", lambda: len(self.on.cloud.log) >= 4 or
-             self.ctl.job(i["job"])["state"] != "running")
-        with self.on.cloud.lock:
-            self.on.cloud.clear()
-            self.on.cloud.fault("expired", times=10000)
         j = self.ctl.job_end(i["job"])
         shown = self.ctl.cli("provider", "show", self.acc)
         self.on.cloud.clear()
