@@ -223,7 +223,7 @@ double fake_price(const struct fake_driver *d, const struct fake_type *t,
 static const struct fake_driver *read_place(struct fake_cluster *f,
                                             const cJSON *p, struct sc_err *err)
 {
-    const cJSON *account = fake_account(f, p, err);
+    const cJSON *account = fake_cloud(f, p, err);
     if (!account)
         return NULL;
     const struct fake_driver *d = fake_driver_of(account);
@@ -235,9 +235,9 @@ int fake_op_regions(struct fake_cluster *f, const struct api_caller *who,
                     struct sc_err *err)
 {
     (void)who, (void)status;
-    const cJSON *account = fake_account(f, p, err);
+    const cJSON *account = fake_cloud(f, p, err);
     if (!account)
-        return -ENOENT;
+        return err->code;
     const struct fake_driver *d = fake_driver_of(account);
     *ret = cJSON_CreateObject();
     cJSON *list = cJSON_AddArrayToObject(*ret, "regions");
@@ -252,7 +252,7 @@ int fake_op_types(struct fake_cluster *f, const struct api_caller *who,
     (void)who, (void)status;
     const struct fake_driver *d = read_place(f, p, err);
     if (!d)
-        return -ENOENT;
+        return err->code;
     *ret = cJSON_CreateObject();
     cJSON *list = cJSON_AddArrayToObject(*ret, "types");
     for (size_t i = 0; i < fake_n_types; i++) {
@@ -291,7 +291,7 @@ int fake_op_prices(struct fake_cluster *f, const struct api_caller *who,
     (void)who, (void)status;
     const struct fake_driver *d = read_place(f, p, err);
     if (!d)
-        return -ENOENT;
+        return err->code;
     const char *region = fake_str(p, "region"), *only = fake_str(p, "type");
     *ret = cJSON_CreateObject();
     cJSON *list = cJSON_AddArrayToObject(*ret, "prices");

@@ -1,5 +1,5 @@
 /* fake_instances - instances at the simulated clouds: launch, list, terminate,
- * fence, gc; the user-data and the probes of the nodes they become. */
+ * fence, gc. */
 #include "tests/lib/fake_providers.h"
 
 #include "common/json.h"
@@ -43,9 +43,9 @@ cJSON *fake_provider_job(struct fake_cluster *f, const char *kind,
 OP(fake_op_instances)
 {
     (void)who, (void)status;
-    const cJSON *a = fake_account(f, p, err), *i;
+    const cJSON *a = fake_cloud(f, p, err), *i;
     if (!a)
-        return -ENOENT;
+        return err->code;
     *ret = cJSON_CreateObject();
     cJSON *list = cJSON_AddArrayToObject(*ret, "instances");
     cJSON_ArrayForEach(i, f->lists[FAKE_INSTANCES])
@@ -113,7 +113,7 @@ OP(fake_op_launch)
     const char *type = json_str_or(&in, "type", 63, "");
     json_str_or(&in, "zone", 63, "");
     json_str_or(&in, "hypervisor", 16, "");
-    int64_t count = json_int_or(&in, "count", 1, 100, 1);
+    int64_t count = json_int_or(&in, "count", 1, 32, 1);
     json_int_or(&in, "disk_gib", 0, 16384, 0);
     json_int_or(&in, "ttl_s", 1, 366 * 86400, 3600);
     bool spot = json_bool_or(&in, "spot", false);
@@ -203,9 +203,9 @@ OP(fake_op_fence)
 OP(fake_op_gc)
 {
     (void)who;
-    const cJSON *a = fake_account(f, p, err), *r;
+    const cJSON *a = fake_cloud(f, p, err), *r;
     if (!a)
-        return -ENOENT;
+        return err->code;
     if (!cJSON_IsTrue(cJSON_GetObjectItem(p, "dry_run"))) {
         fake_provider_job(f, "provider.gc", a, NULL, fake_str(a, "name"),
                           status, ret);
@@ -241,128 +241,4 @@ void fake_leave(struct fake_cluster *f, const cJSON *account, const char *kind,
     fake_set_str(r, "cluster", "fake-cluster");
     fake_set_str(r, "token", token);
     fake_set_str(r, "why", "the job that made it has ended");
-}
-
-/* --- what a node is started with, and what it reports ----------------------
- */
-
-OP(fake_op_user_data)
-{
-    static const char *const keys[] = { "region", "provider",   "name",
-                                        "ttl_s",  "uses",       "role",
-                                        "format", "hypervisor", NULL };
-    struct json_reader in = json_read(p, "node.user_data");
-    const char *region = json_str(&in, "region", 1, 63);
-    const char *provider = json_str(&in, "provider", 1, 63);
-    const char *name = json_str_or(&in, "name", 63, "");
-    const char *role = json_str_or(&in, "role", 16, "node");
-    const char *hypervisor = json_str_or(&in, "hypervisor", 16, "");
-    const char *format = json_str_or(&in, "format", 16, "cloud-config");
-    json_only(&in, keys);
-    if (json_done(&in, err) < 0)
-        return -EINVAL;
-    bool terraform = strcmp(format, "terraform") == 0;
-    if (!terraform && strcmp(format, "cloud-config") != 0)
-        return sc_fail(err, -EINVAL,
-                       "format: '%s' is not cloud-config or terraform", format);
-    SC_AUTO(cjson_free) cJSON *token = NULL;
-    SC_AUTO(cjson_free) cJSON *q = cJSON_Duplicate(p, true);
-    int r = fake_op_find("token.create")(f, who, q, status, &token, err);
-    if (r < 0)
-        return r;
-    SC_AUTO(free) char *pad = calloc(1, 2 << 20);
-    if (strncmp(region, "huge-", 5) == 0)
-        memset(pad, '#', (2 << 20) - 1);
-    SC_AUTO(cjson_free) cJSON *text = cJSON_CreateObject();
-    fake_set_strf(text, "text",
-                  "#cloud-config\nsupercloud:\n  role: %s\n  controller: "
-                  "10.200.0.1:7443\n  token: %s\n  region: %s\n  provider: "
-                  "%s\n%s%s%s%s%s%s%s",
-                  role, fake_str(token, "token"), region, provider,
-                  *name ? "  name: " : "", name, *name ? "\n" : "",
-                  *hypervisor ? "  hypervisor: " : "", hypervisor,
-                  *hypervisor ? "\n" : "", pad);
-    size_t size = strlen(fake_str(text, "text"));
-    const struct fake_driver *d = fake_driver_find(
-        strcmp(provider, "rackspace") == 0 ? "openstack" : provider);
-    if (d && (double)size > d->user_data_max) {
-        fake_remove(f, FAKE_TOKENS,
-                    fake_find(f, FAKE_TOKENS, fake_str(token, "id"), NULL));
-        return sc_fail(err, -EFBIG,
-                       "node.user_data: %zu bytes, but %s takes at most %.0f",
-                       size, provider, d->user_data_max);
-    }
-    *ret = cJSON_CreateObject();
-    if (terraform)
-        fake_set_strf(*ret, "user_data",
-                      "locals {\n  supercloud_user_data = <<-EOT\n%sEOT\n}\n",
-                      fake_str(text, "text"));
-    else
-        fake_set_str(*ret, "user_data", fake_str(text, "text"));
-    fake_set_num(*ret, "size", (double)size);
-    if (d)
-        fake_set_num(*ret, "limit", d->user_data_max);
-    else
-        fake_set_null(*ret, "limit");
-    cJSON_AddBoolToObject(*ret, "fits", true);
-    fake_set_str(*ret, "token_id", fake_str(token, "id"));
-    fake_set_num(*ret, "expires_at", fake_num(token, "expires_at"));
-    return 0;
-}
-
-static void add_probe(cJSON *list, const char *name, bool ok, const char *value,
-                      const char *why)
-{
-    cJSON *o = cJSON_CreateObject();
-    fake_set_str(o, "name", name);
-    cJSON_AddBoolToObject(o, "ok", ok);
-    fake_set_str(o, "value", value);
-    fake_set_str(o, "why", ok ? "" : why);
-    cJSON_AddItemToArray(list, o);
-}
-
-void fake_probe(cJSON *node)
-{
-    const char *provider = fake_str(node, "provider");
-    bool azure = strcmp(provider, "azure") == 0;
-    bool far = strcmp(fake_str(node, "region"), "ap-northeast") == 0;
-    if (azure) {
-        cJSON *boot = cJSON_GetObjectItem(node, "boot");
-        fake_set_str(boot, "mode", "plain");
-        fake_set_str(node, "hypervisor", "qemu");
-    }
-    cJSON_DeleteItemFromObjectCaseSensitive(node, "probes");
-    cJSON *list = cJSON_AddArrayToObject(node, "probes");
-    add_probe(list, "cpuid-faulting", !far || azure,
-              azure ? "CPUID cannot be made to fault; QEMU's guests do not "
-                      "need it"
-              : far ? "CPUID cannot be made to fault"
-                    : "CPUID can be made to fault",
-              "features cannot be hidden from the programs of guests: those "
-              "that look for themselves may break when they move to an older "
-              "processor; keep such nodes to one kind of machine");
-    add_probe(list, "kvm", true,
-              azure ? "runs an instruction"
-                    : "/dev/kvm cannot be opened; the processor has neither "
-                      "vmx nor svm; not needed under Xen",
-              "");
-    add_probe(list, "clock", true,
-              "0.3 ms behind the controller's, give or take 0.2 ms", "");
-    add_probe(list, "disk", true,
-              "writes 187 MiB/s (64 MiB), a flush takes 0.9 ms (32)", "");
-    add_probe(list, "nic", true,
-              azure ? "hv_netvsc, 10000 Mbit/s" : "virtio_net, 10000 Mbit/s",
-              "");
-    add_probe(list, "mtu", true, "1500 to the controller", "");
-    add_probe(list, "reachable", !far,
-              far ? "7482/tcp: no answer" : "7480/tcp, 7482/tcp",
-              "no VM can move here until port 7482/tcp is open in the "
-              "provider's firewall");
-    fake_set_num(node, "probed_at", (double)sc_wall_ms());
-}
-
-bool fake_revoked(const cJSON *node)
-{
-    const cJSON *notice = cJSON_GetObjectItem(node, "notice");
-    return strcmp(fake_str(notice, "kind"), "revocation") == 0;
 }

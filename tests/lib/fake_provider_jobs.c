@@ -185,8 +185,18 @@ static void launch(struct fake_cluster *f, cJSON *job)
             join(f, job, i);
     if (fake_job_next(f, job))
         return;
-    cJSON *result = cJSON_GetObjectItem(job, "result");
-    fake_set_num(result, "instances", count);
+    cJSON *list =
+        cJSON_AddArrayToObject(cJSON_GetObjectItem(job, "result"), "instances");
+    static const char *const keys[] = { "id", "name", "region", "node" };
+    cJSON_ArrayForEach(i, f->lists[FAKE_INSTANCES])
+    {
+        if (strcmp(fake_str(i, "token"), fake_str(job, "id")) != 0)
+            continue;
+        cJSON *o = cJSON_CreateObject();
+        for (size_t k = 0; k < SC_ARRAY_LEN(keys); k++)
+            fake_set_str(o, keys[k], fake_str(i, keys[k]));
+        cJSON_AddItemToArray(list, o);
+    }
     fake_job_end(f, job, NULL);
 }
 

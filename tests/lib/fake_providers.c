@@ -27,6 +27,18 @@ cJSON *fake_account(struct fake_cluster *f, const cJSON *p, struct sc_err *err)
     return fake_find(f, FAKE_PROVIDERS, fake_str(p, "id"), err);
 }
 
+cJSON *fake_cloud(struct fake_cluster *f, const cJSON *p, struct sc_err *err)
+{
+    cJSON *a = fake_account(f, p, err);
+    if (!a || strncmp(fake_str(a, "name"), "broken-", 7) != 0)
+        return a;
+    sc_fail(err, -EHOSTUNREACH,
+            "%s: api.example.net: connection timed out, after 5 tries; is the "
+            "controller's way to the internet open?",
+            fake_str(a, "driver"));
+    return NULL;
+}
+
 cJSON *fake_of_account(struct fake_cluster *f, enum fake_list list,
                        const cJSON *account, const char *what,
                        struct sc_err *err)
@@ -222,14 +234,13 @@ OP(provider_update)
     if (json_done(&in, err) < 0)
         return -EINVAL;
     const cJSON *config = cJSON_GetObjectItem(p, "config");
-    const cJSON *given = cJSON_GetObjectItem(p, "secret"), *s;
+    const cJSON *given = cJSON_GetObjectItem(p, "secret");
     SC_AUTO(cjson_free)
     cJSON *new_config = cJSON_Duplicate(
         config ? config : cJSON_GetObjectItem(a, "config"), true);
     SC_AUTO(cjson_free)
-    cJSON *secret = cJSON_Duplicate(cJSON_GetObjectItem(a, "secret"), true);
-    cJSON_ArrayForEach(s, given)
-        fake_set_str(secret, s->string, fake_str(given, s->string));
+    cJSON *secret =
+        cJSON_Duplicate(given ? given : cJSON_GetObjectItem(a, "secret"), true);
     int r = check_settings(fake_str(a, "driver"), new_config, secret, err);
     if (r == 0)
         r = try_credential(a, secret, err);

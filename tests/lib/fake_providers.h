@@ -5,6 +5,7 @@
  * and ownership.  Shapes: docs/protocols/provider.md.  Nothing here talks to a
  * cloud.  What a name does, so that a test can have every case:
  *   a secret that begins "wrong"  the credential is refused (EACCES)
+ *   account "broken-..." its cloud is not reached, except when it is added
  *   image "fail-..."     its publication fails and leaves a snapshot behind
  *   launch "fail-..."    the cloud has no capacity; a firewall stays behind
  *   launch "evict-..."   its node hears at once that it ends in two minutes
@@ -24,7 +25,7 @@ void fake_probe(cJSON *node);
 /* Whether the node's provider has announced its end. */
 bool fake_revoked(const cJSON *node);
 
-/* --- inside: fake_catalog.c, fake_providers.c, fake_instances.c,
+/* --- inside: fake_catalog.c, fake_providers.c, fake_instances.c, fake_node.c,
  * fake_provider_jobs.c ----------------------------------------------------- */
 struct fake_type {
     const char *driver, *name;
@@ -57,6 +58,8 @@ double fake_price(const struct fake_driver *d, const struct fake_type *t,
 cJSON *fake_add_object(struct fake_cluster *f, enum fake_list list);
 /* The account that params' "id" names; NULL and 'err' filled. */
 cJSON *fake_account(struct fake_cluster *f, const cJSON *p, struct sc_err *err);
+/* The same for what its cloud has to be asked; it may not be reached. */
+cJSON *fake_cloud(struct fake_cluster *f, const cJSON *p, struct sc_err *err);
 /* Its image or instance of that id or name; NULL and 'err' filled. */
 cJSON *fake_of_account(struct fake_cluster *f, enum fake_list list,
                        const cJSON *account, const char *what,

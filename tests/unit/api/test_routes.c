@@ -332,6 +332,53 @@ Test(routes, the_answers_of_a_backend_are_as_described)
     fixture_free(&f);
 }
 
+/* An account at a simulated cloud. */
+static void add_account(struct fixture *f)
+{
+    check_quietly(f, "provider.create",
+                  "{\"name\":\"acct\",\"driver\":\"ec2\",\"config\":{"
+                  "\"access_key_id\":\"A\",\"regions\":\"us-east-1\"},"
+                  "\"secret\":{\"secret_access_key\":\"s\"}}");
+}
+
+Test(routes, the_answers_about_providers_are_as_described)
+{
+    struct fixture f = fixture_new();
+    add_account(&f);
+    check_quietly(&f, "provider.drivers", "{}");
+    check_quietly(&f, "provider.list", "{}");
+    check_quietly(&f, "provider.show", "{\"id\":\"acct\"}");
+    check_quietly(&f, "provider.update",
+                  "{\"id\":\"acct\",\"secret\":{\"secret_access_key\":"
+                  "\"t\"}}");
+    check_quietly(&f, "provider.regions", "{\"id\":\"acct\"}");
+    check_quietly(&f, "provider.types",
+                  "{\"id\":\"acct\",\"region\":\"us-east-1\"}");
+    check_quietly(&f, "provider.prices",
+                  "{\"id\":\"acct\",\"region\":\"us-east-1\"}");
+    check_quietly(
+        &f, "provider.image_create",
+        "{\"id\":\"acct\",\"name\":\"i\",\"region\":\"us-east-1\","
+        "\"format\":\"raw\",\"file\":\"i.raw\",\"size\":3,"
+        "\"virtual_size\":1048576,\"sha256\":"
+        "\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b785"
+        "2b855\"}");
+    check_quietly(&f, "provider.images", "{\"id\":\"acct\"}");
+    check_quietly(&f, "provider.image_delete",
+                  "{\"id\":\"acct\",\"image\":\"i\"}");
+    check_quietly(&f, "provider.launch",
+                  "{\"id\":\"acct\",\"name\":\"n\",\"region\":\"us-east-1\","
+                  "\"image\":\"ami-1\",\"spot\":true,\"max_price\":9.5}");
+    check_quietly(&f, "provider.instances", "{\"id\":\"acct\"}");
+    check_quietly(&f, "provider.gc", "{\"id\":\"acct\",\"dry_run\":true}");
+    check_quietly(&f, "provider.gc", "{\"id\":\"acct\",\"dry_run\":false}");
+    check_quietly(&f, "node.user_data",
+                  "{\"region\":\"r\",\"provider\":\"ec2\",\"role\":"
+                  "\"controller\",\"format\":\"terraform\"}");
+    check_quietly(&f, "provider.delete", "{\"id\":\"acct\",\"force\":true}");
+    fixture_free(&f);
+}
+
 Test(routes, the_check_itself_finds_what_is_wrong)
 {
     struct fixture f = fixture_new();
