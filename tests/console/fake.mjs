@@ -7,6 +7,7 @@ import { PASSWORD, startFake } from "./lib/fake_console.mjs";
 import { assert, Tap } from "./lib/tap.mjs";
 import { accessCases } from "./cases/access.mjs";
 import { eventCases } from "./cases/events.mjs";
+import { providerCases } from "./cases/providers.mjs";
 import { restCases } from "./cases/rest.mjs";
 import { sessionCases } from "./cases/session.mjs";
 import { takeShots } from "./cases/shots.mjs";
@@ -60,6 +61,7 @@ try {
   await sessionCases(ctx);
   await vmCases(ctx);
   await restCases(ctx);
+  await providerCases(ctx);
   await accessCases(ctx);
   await eventCases(ctx);
   await takeShots(ctx, args.includes("--update-docs"));

@@ -8,12 +8,15 @@ import { JobsPage } from "./pages/jobs";
 import { LoginPage } from "./pages/login";
 import { NetworksPage } from "./pages/networks";
 import { NodesPage } from "./pages/nodes";
+import { NodePage } from "./pages/node";
 import { OverviewPage } from "./pages/overview";
+import { ProviderPage } from "./pages/provider";
+import { ProvidersPage } from "./pages/providers";
 import { VmPage } from "./pages/vm";
 import { VmsPage } from "./pages/vms";
 import { notify } from "./state/notices";
 import { logOut, session } from "./state/session";
-import { link, loadError, loaded, nodes, reconnect, runningJobs, vms } from "./state/store";
+import { link, loadError, loaded, nodes, providers, reconnect, runningJobs, vms } from "./state/store";
 import { setTheme, theme, type Theme } from "./theme";
 import { Alert, Button, Empty, IconButton, PageHead } from "./ui/basic";
 import { Icon, type IconName, Logo } from "./ui/icons";
@@ -26,6 +29,7 @@ const pages: { page: string; text: string; icon: IconName }[] = [
   { page: "images", text: "Images", icon: "images" },
   { page: "networks", text: "Networks", icon: "networks" },
   { page: "nodes", text: "Nodes", icon: "nodes" },
+  { page: "providers", text: "Providers", icon: "providers" },
   { page: "jobs", text: "Jobs", icon: "jobs" },
 ];
 
@@ -156,7 +160,9 @@ function Page({ page, id }: { page: string; id: string | null }) {
     case "networks":
       return <NetworksPage />;
     case "nodes":
-      return <NodesPage />;
+      return id ? <NodePage key={id} id={id} /> : <NodesPage />;
+    case "providers":
+      return id ? <ProviderPage key={id} id={id} /> : <ProvidersPage />;
     case "account":
       return <AccountPage />;
     case "jobs":
@@ -189,6 +195,17 @@ function Count({ page }: { page: string }) {
     ) : null;
   }
   if (page === "vms") return <span class="count">{vms.value.length}</span>;
+  if (page === "providers") {
+    const failed = providers.value.filter((p) => p.state === "failed").length;
+    return failed > 0 ? (
+      <span class="count bad">
+        {failed}
+        <span class="hidden"> failed</span>
+      </span>
+    ) : (
+      <span class="count">{providers.value.length}</span>
+    );
+  }
   if (page === "nodes") {
     const down = nodes.value.filter((n) => n.state === "down").length;
     return down > 0 ? (

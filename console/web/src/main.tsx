@@ -5,6 +5,7 @@ import "./styles/shell.css";
 import "./styles/parts.css";
 import "./styles/pages.css";
 import "./styles/map.css";
+import "./styles/providers.css";
 import { App } from "./app";
 import { resume } from "./state/session";
 

@@ -1,6 +1,6 @@
 // The keyboard alone, the rules of axe-core in both themes, and narrow screens.
 import { readFileSync } from "node:fs";
-import { goTo, need, until, vmNamed } from "../lib/browser.mjs";
+import { api, goTo, need, until, vmNamed } from "../lib/browser.mjs";
 import { row } from "../lib/steps.mjs";
 import { assert, equal } from "../lib/tap.mjs";
 
@@ -21,13 +21,31 @@ async function axe(page, what) {
   assert(bad.length === 0, `${what}:\n${bad.join("\n")}`);
 }
 
-const pages = ["overview", "vms", "images", "networks", "nodes", "jobs", "account"];
+const pages = ["overview", "vms", "images", "networks", "nodes", "providers", "jobs", "account"];
 const dialogs = [
   ["vms?new=1", "Create a VM"],
   ["images?new=1", "Upload an image"],
   ["networks?new=1", "Create a network"],
   ["nodes?new=1", "Add a node"],
+  ["providers?new=1", "Add a provider"],
 ];
+
+/** The pages of one provider and one node, and their dialogs. */
+async function deeper(page) {
+  const ask = async (path, key, name) => (await api(page, path)).body[key].find((x) => x.name === name).id;
+  const provider = await ask("/providers", "providers", "aws-main");
+  const node = await ask("/nodes", "nodes", "jp-1");
+  const tab = (t) => `providers/${provider}?tab=${t}`;
+  return {
+    pages: [`providers/${provider}`, tab("instances"), tab("leftovers"), tab("settings"), `nodes/${node}`],
+    dialogs: [
+      [`providers/${provider}?do=publish`, "Publish an image at aws-main"],
+      [`${tab("instances")}&do=launch`, "Launch nodes at aws-main"],
+      [`providers/${provider}?do=edit`, "Edit aws-main"],
+      [`providers/${provider}?do=remove`, "Remove aws-main?"],
+    ],
+  };
+}
 
 export async function accessCases({ tap, page }) {
   await tap.test("the first Tab stop skips to the content", async () => {
@@ -118,7 +136,8 @@ export async function accessCases({ tap, page }) {
   for (const theme of ["light", "dark"])
     await tap.test(`axe-core finds nothing on any page in the ${theme} theme`, async () => {
       await page.emulateMedia({ colorScheme: theme, reducedMotion: "reduce" });
-      for (const where of pages) {
+      const more = await deeper(page);
+      for (const where of [...pages, ...more.pages]) {
         await goTo(page, where);
         await page.waitForTimeout(120);
         await axe(page, where);
@@ -132,11 +151,24 @@ export async function accessCases({ tap, page }) {
       await page.locator("tbody .name").first().click();
       await page.locator(".step").first().waitFor();
       await axe(page, "the page of a job");
-      for (const [where, title] of dialogs) {
+      for (const [where, title] of [...dialogs, ...more.dialogs]) {
         await goTo(page, where);
-        await page.getByRole("dialog", { name: title }).waitFor();
+        const dialog = page.getByRole("dialog", { name: title });
+        await dialog.waitFor();
+        await page.waitForTimeout(120);
         await axe(page, `the dialog ${title}`);
         await page.keyboard.press("Escape");
+        await dialog.waitFor({ state: "hidden" });
+      }
+      await goTo(page, "nodes?new=1");
+      await page.getByRole("dialog").getByLabel("Region").fill("eu-central");
+      await page.getByRole("dialog").getByRole("button", { name: "Make the user-data" }).click();
+      await page.getByRole("tab", { name: "Terraform" }).waitFor();
+      await axe(page, "the dialog with the user-data");
+      await page.getByRole("button", { name: "Done" }).click();
+      for (const token of (await api(page, "/tokens")).body.tokens) {
+        await page.getByRole("button", { name: `Revoke token ${token.id}` }).click();
+        await page.getByRole("button", { name: `Revoke token ${token.id}` }).waitFor({ state: "detached" });
       }
       await goTo(page, "vms");
       await row(page, "hello").getByRole("button", { name: "Migrate hello" }).click();
@@ -165,7 +197,8 @@ export async function accessCases({ tap, page }) {
     const size = page.viewportSize();
     await page.setViewportSize({ width: 360, height: 740 });
     try {
-      for (const where of [...pages, "vms/hello", "vms/hello?tab=console", ...dialogs.map((d) => d[0])]) {
+      const more = await deeper(page);
+      for (const where of [...pages, ...more.pages, "vms/hello", "vms/hello?tab=console", ...dialogs.map((d) => d[0]), ...more.dialogs.map((d) => d[0])]) {
         await goTo(page, where);
         await page.waitForTimeout(200);
         const wide = await page.evaluate(() => document.scrollingElement.scrollWidth);
@@ -180,7 +213,9 @@ export async function accessCases({ tap, page }) {
             .map((e) => e.textContent || e.getAttribute("aria-label")),
         );
         assert(cut.length === 0, `${where}: outside the screen: ${cut.join(", ")}`);
-        if (where.includes("new=1")) await page.keyboard.press("Escape");
+        if (!/new=1|do=/.test(where)) continue;
+        await page.keyboard.press("Escape");
+        await page.getByRole("dialog").waitFor({ state: "hidden" });
       }
     } finally {
       await page.setViewportSize(size);

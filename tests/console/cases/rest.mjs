@@ -111,33 +111,6 @@ export async function restCases({ tap, page, url }) {
     }
   });
 
-  await tap.test("Add a node gives the user-data text, its size and a copy", async () => {
-    await page.getByRole("button", { name: "Add a node" }).first().click();
-    const dialog = page.getByRole("dialog");
-    await dialog.getByLabel("Region").fill("eu-central");
-    await dialog.getByLabel("Provider").fill("gce");
-    await dialog.getByRole("radio", { name: "Any number of nodes" }).check();
-    await dialog.getByRole("button", { name: "Make the user-data" }).click();
-    const text = await page.getByRole("dialog").getByLabel("User-data").inputValue();
-    assert(text.startsWith("#cloud-config"), `it begins '${text.slice(0, 40)}'`);
-    assert(text.includes("region: eu-central") && /sct1\./.test(text), "region and token");
-    const hint = await page.getByRole("dialog").locator(".field-hint").textContent();
-    assert(/^\d+(\.\d+)? (B|KiB);/.test(hint), `the size: '${hint}'`);
-    await page.getByRole("button", { name: "Copy the user-data" }).click();
-    await page.getByText("Copied").waitFor();
-    equal(await page.evaluate(() => navigator.clipboard.readText()), text, "the clipboard");
-    await page.getByRole("button", { name: "Done" }).click();
-    const tokens = (await api(page, "/tokens")).body.tokens;
-    equal(tokens.length, 1, "tokens");
-    await page.getByText("eu-central · gce").waitFor();
-  });
-
-  await tap.test("a join token is revoked", async () => {
-    await page.getByRole("button", { name: /^Revoke token/ }).click();
-    await page.getByRole("heading", { name: "Join tokens" }).waitFor({ state: "detached" });
-    equal((await api(page, "/tokens")).body.tokens.length, 0, "tokens");
-  });
-
   await tap.test("jobs are filtered and searched", async () => {
     await goTo(page, "jobs");
     await page.getByRole("radio", { name: "Failed" }).check();

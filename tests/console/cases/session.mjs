@@ -84,7 +84,7 @@ export async function sessionCases({ tap, page, url, browser }) {
     try {
       const p = other.page;
       await logIn(p, url, "viewer", PASSWORD);
-      for (const where of ["overview", "vms", "images", "networks", "nodes", "jobs"]) {
+      for (const where of ["overview", "vms", "images", "networks", "nodes", "providers", "jobs"]) {
         await goTo(p, where);
         await p.waitForTimeout(150);
         const found = await p

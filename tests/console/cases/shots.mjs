@@ -5,22 +5,25 @@ import { goTo, open, until, vmNamed } from "../lib/browser.mjs";
 import { writeSmall } from "../lib/png.mjs";
 import { row } from "../lib/steps.mjs";
 import { assert } from "../lib/tap.mjs";
+import { prepareProviders, providerPages } from "./provider_shots.mjs";
 
 const MAX_BYTES = 150 * 1024; // Of a picture in docs/images.
-/** All pages are pictured in the light theme, the Overview in both. */
+/** All pages are pictured in the light theme, the Overview in both; of the many
+ * of providers, these. */
 const inDocs = (name) => name === "overview-dark" || !name.endsWith("-dark");
+const providersInDocs = ["providers", "launch", "node", "add-node"];
 
 export async function takeShots({ tap, page, url, shots, top }, updateDocs) {
   const docs = join(top, "docs/images");
   if (updateDocs) mkdirSync(docs, { recursive: true });
-  const save = async (p, name) => {
+  const save = async (p, name, wanted = true) => {
     // Messages in the corner come and go; the pictures are the same each time.
     await p.evaluate(() => document.querySelectorAll(".notice button").forEach((b) => b.click()));
     await p.mouse.move(0, 0);
     await p.waitForTimeout(250);
     const data = await p.screenshot();
     writeFileSync(join(shots, `${name}.png`), data);
-    if (!updateDocs || !inDocs(name)) return;
+    if (!updateDocs || !wanted || !inDocs(name)) return;
     const size = writeSmall(data, join(docs, `${name}.png`));
     assert(size < MAX_BYTES, `${name}.png has ${size} bytes`);
   };
@@ -57,13 +60,6 @@ export async function takeShots({ tap, page, url, shots, top }, updateDocs) {
       await page.getByRole("dialog").waitFor();
       await save(page, `create-vm${end}`);
       await page.keyboard.press("Escape");
-      await goTo(page, "nodes?new=1");
-      const dialog = page.getByRole("dialog");
-      await dialog.getByLabel("Region").fill("eu-central");
-      await dialog.getByRole("button", { name: "Make the user-data" }).click();
-      await page.getByRole("dialog").getByLabel("User-data").waitFor();
-      await save(page, `add-node${end}`);
-      await page.getByRole("button", { name: "Done" }).click();
     }
     await page.emulateMedia({ colorScheme: null });
     const other = await open();
@@ -74,5 +70,14 @@ export async function takeShots({ tap, page, url, shots, top }, updateDocs) {
     } finally {
       await other.close();
     }
+  });
+  await tap.test("the pages of providers have theirs", async () => {
+    const ids = await prepareProviders(page);
+    for (const theme of ["light", "dark"]) {
+      await page.emulateMedia({ colorScheme: theme });
+      const end = theme === "dark" ? "-dark" : "";
+      await providerPages(page, ids, (name) => save(page, `${name}${end}`, providersInDocs.includes(name)));
+    }
+    await page.emulateMedia({ colorScheme: null });
   });
 }

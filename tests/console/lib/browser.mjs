@@ -51,7 +51,7 @@ function watch(page, complaints) {
     if (m.type() !== "error" && m.type() !== "warning") return;
     // Chromium reports every answer of 400 and more; refused requests are
     // part of the tests, so only what the pages themselves say counts.
-    if (/^Failed to load resource: the server responded with a status of (400|401|403|404|409|413|429|507)/.test(m.text())) return;
+    if (/^Failed to load resource: the server responded with a status of (400|401|403|404|409|413|429|503|507)/.test(m.text())) return;
     complaints.push(`${m.type()}: ${m.text()}`);
   });
   page.on("pageerror", (e) => complaints.push(`exception: ${e.message}`));

@@ -4,8 +4,8 @@ import { goTo, until, vmNamed } from "./browser.mjs";
 
 export const row = (page, name) => page.locator("tbody tr").filter({ has: page.getByRole("link", { name, exact: true }) });
 
-/** Creates a VM by the dialog and waits until it runs. */
-export async function createVm(page, { name, image, network, memory }, ms) {
+/** Creates a VM by the dialog and waits until it runs; 'where': a node's id. */
+export async function createVm(page, { name, image, network, memory, where }, ms) {
   await goTo(page, "vms");
   await page.getByRole("button", { name: "Create a VM" }).first().click();
   const dialog = page.getByRole("dialog");
@@ -13,6 +13,7 @@ export async function createVm(page, { name, image, network, memory }, ms) {
   if (image) await choose(dialog.getByLabel("Image"), image);
   if (network) await choose(dialog.getByLabel("Network"), network);
   if (memory) await dialog.getByLabel("Memory").fill(String(memory));
+  if (where) await dialog.getByLabel("Where").selectOption(`node:${where}`);
   await dialog.getByRole("button", { name: "Create", exact: true }).click();
   await dialog.waitFor({ state: "hidden" });
   await row(page, name).getByText("Running", { exact: true }).waitFor({ timeout: ms });

@@ -108,17 +108,17 @@ export const logout = (): Promise<void> =>
 export const login = (user: string, password: string): Promise<Session> =>
   request<Session>("POST", "/login", { user, password }, { keepSession: true });
 
-/** Sends 'file' as the content of an image; reports bytes sent.  The promise
+/** Sends 'file' as the body of a PUT to 'path'; reports bytes sent.  The promise
  * rejects with an ApiError; 'signal' cuts the upload short. */
-export function putImageFile(
-  id: string,
+export function putFile(
+  path: string,
   file: Blob,
   onProgress: (sent: number) => void,
   signal: AbortSignal,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
     const xhr = new XMLHttpRequest();
-    xhr.open("PUT", `${BASE}/images/${encodeURIComponent(id)}/file`);
+    xhr.open("PUT", BASE + path);
     xhr.setRequestHeader("Content-Type", "application/octet-stream");
     xhr.setRequestHeader("X-CSRF-Token", csrf);
     xhr.upload.onprogress = (e) => onProgress(e.loaded);

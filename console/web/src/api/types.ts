@@ -29,6 +29,27 @@ export interface Node {
   last_seen_at: number;
   joined_at: number;
   programs: Record<string, boolean> | null;
+  probes?: Probe[] | null;
+  probed_at?: number | null;
+  notice?: NodeNotice | null;
+}
+
+/** Something a node tried about its machine. */
+export interface Probe {
+  name: string;
+  ok: boolean;
+  value: string;
+  why: string; // What follows if it is not ok.
+}
+
+/** What the provider has said is going to happen to a node's machine. */
+export interface NodeNotice {
+  kind: "revocation" | "maintenance" | "rebalance" | "none";
+  action: string;
+  at: number; // 0: not said.
+  source: string;
+  text: string;
+  heard_at: number;
 }
 
 export type VmState =
@@ -162,7 +183,113 @@ export interface Overview {
   wan: { in: number; out: number };
 }
 
-export type Kind = "vm" | "node" | "job" | "image" | "network";
+export interface DriverField {
+  name: string;
+  about: string;
+  required: boolean;
+  secret: boolean;
+}
+
+export interface Driver {
+  name: string;
+  about: string;
+  fields: DriverField[];
+  user_data_max: number; // Bytes; 0: not known.
+  image_format: string;
+  permissions: string;
+}
+
+/** An account at an infrastructure cloud. */
+export interface Provider {
+  id: string;
+  name: string;
+  driver: string;
+  config: Record<string, unknown>;
+  has_secret: boolean;
+  identity: string | null;
+  state: "ok" | "failed";
+  error: string | null;
+  created_at: number;
+  checked_at: number | null;
+}
+
+export type PublishedState = "queued" | "uploading" | "publishing" | "active" | "failed" | "deleting";
+
+/** An image of ours at a provider. */
+export interface Published {
+  id: string;
+  provider: string;
+  name: string;
+  region: string;
+  state: PublishedState;
+  image_id: string | null;
+  file: string;
+  format: string;
+  size: number;
+  virtual_size: number;
+  sha256: string;
+  received: number | null;
+  error: string | null;
+  job: string | null;
+  created_at: number;
+}
+
+export interface Instance {
+  id: string;
+  name: string;
+  region: string;
+  zone: string;
+  type: string;
+  image: string;
+  address: string;
+  private_address: string;
+  console: string;
+  state: "pending" | "running" | "stopped" | "terminated";
+  spot: boolean;
+  created_at: number;
+  node: string | null;
+  node_name: string | null;
+  job: string | null;
+}
+
+export interface InstanceType {
+  name: string;
+  vcpus: number;
+  memory_mib: number;
+  nested_virtualisation: boolean;
+  xen: boolean;
+}
+
+export interface Price {
+  type: string;
+  region: string;
+  zone: string;
+  what: "on-demand" | "spot" | "egress-internet" | "egress-region";
+  unit: "hour" | "GiB";
+  amount: number; // US dollars
+  at: number;
+}
+
+export interface Resource {
+  kind: string;
+  id: string;
+  name: string;
+  region: string;
+  detail: string;
+  created_at: number;
+  why?: string;
+}
+
+export interface UserData {
+  user_data: string;
+  size?: number;
+  limit?: number | null; // 0 or null: not known.
+  fits?: boolean;
+  token_id?: string | null; // A controller's has none.
+  expires_at?: number | null;
+}
+
+export type Kind = "vm" | "node" | "job" | "image" | "network" | "provider" | "provider-image";
 
 export interface Change {
   kind: Kind;

@@ -41,6 +41,23 @@ export function rtt(ms: number): string {
   return `${trimZeros(ms.toFixed(ms < 1 ? 2 : ms < 10 ? 1 : 0))} ms`;
 }
 
+/** Dollars, with as many digits as small prices need: 0.0416 -> "$0.0416". */
+export function usd(amount: number): string {
+  if (!Number.isFinite(amount) || amount < 0) return "–";
+  return `$${amount.toFixed(amount >= 100 ? 0 : amount >= 1 ? 2 : 4)}`;
+}
+
+/** The time until 'at': "1:58", "2:03:07", "now". */
+export function countdown(at: number, now: number): string {
+  const s = Math.ceil((at - now) / 1000);
+  if (s <= 0) return "now";
+  const pad = (n: number) => String(n).padStart(2, "0");
+  const h = Math.floor(s / 3600);
+  const m = Math.floor((s % 3600) / 60);
+  if (h >= 48) return `${Math.floor(h / 24)} days`;
+  return h > 0 ? `${h}:${pad(m)}:${pad(s % 60)}` : `${m}:${pad(s % 60)}`;
+}
+
 /** A span: 950 -> "0.95 s", 65000 -> "1 min 5 s". */
 export function duration(ms: number): string {
   if (!Number.isFinite(ms) || ms < 0) return "–";
@@ -106,6 +123,12 @@ const verbs: Record<string, [string, string, string]> = {
   "vm.delete": ["Delete", "Deleting", "deleted"],
   "image.import": ["Import", "Importing", "imported"],
   "image.delete": ["Delete image", "Deleting image", "deleted"],
+  "provider.publish": ["Publish", "Publishing", "published"],
+  "provider.launch": ["Launch", "Launching", "launched"],
+  "provider.terminate": ["Terminate", "Terminating", "terminated"],
+  "provider.fence": ["Power off", "Powering off", "powered off"],
+  "provider.image_delete": ["Delete published image", "Deleting published image", "deleted at the provider"],
+  "provider.gc": ["Clean up", "Cleaning up", "cleaned up"],
 };
 
 /** "vm.migrate" -> "Migrate". */
@@ -119,14 +142,22 @@ const stepTitles: Record<string, string> = {
   allow: "Allow the node to write",
   announce: "Announce the new place",
   check: "Check both nodes",
+  fence: "Power it off",
+  find: "Find what is left over",
   finish: "Take over at the destination",
+  forget: "Forget its node",
+  join: "Wait until it has joined",
+  launch: "Launch at the provider",
   network: "Prepare the network",
   prepare: "Prepare the destination",
-  remove: "Remove the data",
+  publish: "Upload and register at the provider",
+  remove: "Remove it",
   start: "Start the guest",
   stop: "Stop the guest",
+  terminate: "End it at the provider",
   transfer: "Transfer memory and disks",
   unplug: "Unplug from the network",
+  "user-data": "Make the user-data",
   volumes: "Make the volumes",
 };
 

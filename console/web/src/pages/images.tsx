@@ -1,64 +1,20 @@
-import { useRef, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { del } from "../api/client";
 import type { Image, ImageKind, Job } from "../api/types";
-import { bitRate, bytes, mib, plural } from "../lib/format";
+import { bytes, mib, plural } from "../lib/format";
 import { nameError, numberError } from "../lib/placement";
 import { matches } from "../lib/sort";
 import { go, href, route } from "../router";
 import { canOperate } from "../state/session";
-import { cluster, images, loaded, now, remember, vms } from "../state/store";
-import { dropUpload, upload, uploads, type Upload } from "../state/uploads";
+import { cluster, images, loaded, remember, vms } from "../state/store";
+import { upload, uploads } from "../state/uploads";
 import { Bar, Button, Empty, IconButton, PageHead, State, Time } from "../ui/basic";
 import { Confirm, FormDialog } from "../ui/dialog";
-import { Segmented, SelectField, TextField } from "../ui/field";
-import { Icon } from "../ui/icons";
+import { FileDrop, Segmented, SelectField, TextField } from "../ui/field";
 import { type Column, LoadingRows, Search, Table } from "../ui/table";
+import { Uploads } from "./uploads";
 
 const kindNames: Record<ImageKind, string> = { disk: "Disk", kernel: "Kernel", ramdisk: "Ramdisk" };
-
-function Uploads() {
-  return (
-    <>
-      {uploads.value.map((u) => (
-        <UploadRow key={u.image} u={u} />
-      ))}
-    </>
-  );
-}
-
-function UploadRow({ u }: { u: Upload }) {
-  if (u.error)
-    return (
-      <div class="upload failed" role="alert">
-        <Icon name="warn" />
-        <div class="upload-text">
-          <strong>{u.name} was not uploaded</strong>
-          <span>{u.error} No part of it was kept.</span>
-        </div>
-        <IconButton icon="close" label="Dismiss" onClick={() => dropUpload(u.image)} />
-      </div>
-    );
-  const seconds = (now.value - u.started_at) / 1000;
-  return (
-    <div class="upload">
-      <Icon name="upload" />
-      <div class="upload-text">
-        <div class="upload-line">
-          <strong>Uploading {u.name}</strong>
-          <span class="num">
-            {u.sent < u.size
-              ? `${bytes(u.sent)} of ${bytes(u.size)}${seconds > 2 ? ` · ${bitRate(u.sent / seconds)}` : ""}`
-              : "Checking it…"}
-          </span>
-        </div>
-        <Bar value={u.sent} max={u.size} label={`Upload of ${u.name}`} tone="live" />
-      </div>
-      <Button small onClick={u.cancel}>
-        Cancel
-      </Button>
-    </div>
-  );
-}
 
 /** An upload from elsewhere shows how much has come. */
 function ImageState({ image }: { image: Image }) {
@@ -149,7 +105,7 @@ export function ImagesPage() {
       <PageHead title="Images" lead="What VMs start from: disks, and the kernels and ramdisks that boot them.">
         {add}
       </PageHead>
-      <Uploads />
+      <Uploads provider={null} />
       {!loaded.value ? (
         <LoadingRows />
       ) : images.value.length === 0 ? (
@@ -219,14 +175,12 @@ function nameOf(file: string): string {
 function NewImage({ onClose }: { onClose: () => void }) {
   const [file, setFile] = useState<File | null>(null);
   const [missing, setMissing] = useState(false);
-  const [over, setOver] = useState(false);
   const [name, setName] = useState("");
   const [kind, setKind] = useState<ImageKind>("disk");
   const [kernel, setKernel] = useState("");
   const [ramdisk, setRamdisk] = useState("");
   const [cmdline, setCmdline] = useState("");
   const [memory, setMemory] = useState("");
-  const input = useRef<HTMLInputElement>(null);
   const pick = (f: File | undefined) => {
     if (!f) return;
     setFile(f);
@@ -247,7 +201,6 @@ function NewImage({ onClose }: { onClose: () => void }) {
       onSubmit={async () => {
         if (!file) {
           setMissing(true);
-          input.current?.focus();
           throw new Error("Choose the file to upload.");
         }
         await upload(
@@ -264,39 +217,7 @@ function NewImage({ onClose }: { onClose: () => void }) {
         onClose();
       }}
     >
-      <label
-        class={`drop${over ? " over" : ""}${missing ? " missing" : ""}`}
-        onDragOver={(e) => {
-          e.preventDefault();
-          setOver(true);
-        }}
-        onDragLeave={() => setOver(false)}
-        onDrop={(e) => {
-          e.preventDefault();
-          setOver(false);
-          pick(e.dataTransfer?.files[0]);
-        }}
-      >
-        <input
-          ref={input}
-          type="file"
-          class="hidden"
-          data-first=""
-          onChange={(e) => pick(e.currentTarget.files?.[0])}
-        />
-        <Icon name="upload" size={22} />
-        {file ? (
-          <span>
-            <strong>{file.name}</strong>
-            <small>{bytes(file.size)}: choose another</small>
-          </span>
-        ) : (
-          <span>
-            <strong>Choose a file, or drop it here</strong>
-            <small>A raw disk image, a kernel or a ramdisk</small>
-          </span>
-        )}
-      </label>
+      <FileDrop file={file} onFile={pick} missing={missing} lead="Choose a file, or drop it here" note="A raw disk image, a kernel or a ramdisk" first />
       <TextField
         label="Name"
         value={name}

@@ -204,5 +204,8 @@ function resultValue(key: string, value: unknown) {
     return String(value);
   }
   if (key === "from" || key === "to") return cluster.value.node[String(value)]?.name ?? String(value);
+  // A launch's instances, by their names.
+  if (Array.isArray(value) && value.every((v) => typeof (v as { name?: unknown })?.name === "string"))
+    return value.length === 0 ? "none" : value.map((v: { name: string }) => v.name).join(", ");
   return typeof value === "string" ? value : <Mono>{JSON.stringify(value)}</Mono>;
 }

@@ -1,21 +1,22 @@
 // Nodes by region, the tokens they join with, and the way to add one.
 import { useEffect, useState } from "preact/hooks";
-import { del, get, post } from "../api/client";
+import { del, get } from "../api/client";
 import type { Node, Token } from "../api/types";
-import { bytes, dateTime, mib, plural, rtt } from "../lib/format";
-import { nameError } from "../lib/placement";
+import { dateTime, mib, plural, rtt } from "../lib/format";
 import { orderRegions, rttFrom } from "../lib/map";
+import { probeTitle, standingNotice } from "../lib/probes";
 import { matches } from "../lib/sort";
 import { go, href, route } from "../router";
 import { canAdminister } from "../state/session";
 import { forget, loaded, nodes, overview, vms } from "../state/store";
-import { Alert, Bar, Button, CopyButton, Empty, IconButton, Mono, PageHead, Panel, State, Time, toneOf } from "../ui/basic";
-import { Confirm, Dialog, FormDialog } from "../ui/dialog";
-import { Segmented, TextField } from "../ui/field";
+import { Alert, Bar, Button, Empty, IconButton, Mono, PageHead, Panel, State, Time, toneOf } from "../ui/basic";
+import { Confirm } from "../ui/dialog";
 import { Icon } from "../ui/icons";
 import { LoadingRows, Search } from "../ui/table";
+import { AddNode } from "./add-node";
+import { NoticeBanner } from "./node-notice";
 
-const bootModes: Record<string, string> = {
+export const bootModes: Record<string, string> = {
   xen: "Xen",
   plain: "Without Xen",
   fallback: "Fell back to the plain kernel",
@@ -98,12 +99,15 @@ function NodeCard({ node, onDelete }: { node: Node; onDelete: () => void }) {
   const used = node.memory_mib - node.memory_free_mib;
   const here = vms.value.filter((v) => v.node === node.id);
   const fallback = node.boot?.mode === "fallback";
+  const failed = (node.probes ?? []).filter((p) => !p.ok);
   const rtts = [...rttFrom(overview.value?.latency ?? [], node.name)].sort((a, b) => a[1] - b[1]);
   return (
-    <article class={`card node-card ${toneOf(node.state)}`} aria-label={`Node ${node.name}`}>
+    <article class={`card node-card ${standingNotice(node)?.kind === "revocation" ? "bad" : toneOf(node.state)}`} aria-label={`Node ${node.name}`}>
       <header>
         <div class="two">
-          <h2>{node.name}</h2>
+          <h2>
+            <a href={href("nodes", node.id)}>{node.name}</a>
+          </h2>
           <small>
             {node.region} · {node.provider} · <Mono>{node.address}</Mono>
           </small>
@@ -116,6 +120,7 @@ function NodeCard({ node, onDelete }: { node: Node; onDelete: () => void }) {
           {here.length > 0 && ` ${plural(here.length, "VM")} may still run on it.`}
         </Alert>
       )}
+      {standingNotice(node) && <NoticeBanner node={node} />}
       {fallback && (
         <Alert tone="warn">
           Xen did not boot, so the node runs the plain kernel
@@ -164,15 +169,15 @@ function NodeCard({ node, onDelete }: { node: Node; onDelete: () => void }) {
           <dd>{node.nid}</dd>
         </div>
       </dl>
-      <ul class="programs" aria-label="Programs">
-        {Object.entries(node.programs ?? {}).map(([name, up]) => (
-          <li key={name} class={up ? "good" : "bad"}>
-            <Icon name={up ? "check" : "close"} size={13} />
-            {name}
-            <span class="hidden">{up ? " connected" : " not connected"}</span>
-          </li>
-        ))}
-      </ul>
+      <Programs node={node} />
+      {failed.length > 0 && (
+        <a class="probe-line" href={href("nodes", node.id)}>
+          <Icon name="warn" size={14} />
+          <span>
+            Restricted: {failed.map((p) => probeTitle(p.name)).join(", ")}
+          </span>
+        </a>
+      )}
       {rtts.length > 0 && (
         <p class="node-rtts">
           {rtts.slice(0, 4).map(([to, ms]) => (
@@ -202,6 +207,21 @@ function NodeCard({ node, onDelete }: { node: Node; onDelete: () => void }) {
         )}
       </footer>
     </article>
+  );
+}
+
+/** Which of the node's programs are connected to the controller. */
+export function Programs({ node }: { node: Node }) {
+  return (
+      <ul class="programs" aria-label="Programs">
+        {Object.entries(node.programs ?? {}).map(([name, up]) => (
+          <li key={name} class={up ? "good" : "bad"}>
+            <Icon name={up ? "check" : "close"} size={13} />
+            {name}
+            <span class="hidden">{up ? " connected" : " not connected"}</span>
+          </li>
+        ))}
+      </ul>
   );
 }
 
@@ -262,102 +282,4 @@ function usesText(t: Token): string {
   if (typeof t.uses === "number")
     return typeof t.used === "number" ? `Used ${t.used} of ${t.uses}` : plural(t.uses, "node");
   return "";
-}
-
-const providers = ["local", "ec2", "gce", "azure", "rackspace", "openstack"];
-const lifetimes = [
-  { value: "3600", text: "1 hour" },
-  { value: "86400", text: "1 day" },
-  { value: "604800", text: "1 week" },
-] as const;
-
-function AddNode({ onClose }: { onClose: () => void }) {
-  const [region, setRegion] = useState("");
-  const [provider, setProvider] = useState(nodes.value[0]?.provider ?? "local");
-  const [name, setName] = useState("");
-  const [many, setMany] = useState<"1" | "0">("1");
-  const [ttl, setTtl] = useState<(typeof lifetimes)[number]["value"]>("86400");
-  const [made, setMade] = useState<{ user_data: string; expires_at: number } | null>(null);
-  const place = (text: string, what: string) => (text === "" ? `Which ${what}?` : nameError(text));
-  if (made) {
-    const size = new TextEncoder().encode(made.user_data).length;
-    return (
-      <Dialog title={`User-data for ${region}`} onClose={onClose} wide>
-        <div class="dialog-body">
-          <p class="dialog-lead">
-            Start an instance of our image at <strong>{provider}</strong> and paste this as its user-data. It
-            joins by itself within a minute or two and appears on this page.
-          </p>
-          <textarea class="user-data mono" readOnly rows={14} aria-label="User-data" data-first="" value={made.user_data} onFocus={(e) => e.currentTarget.select()} />
-          <p class="field-hint">
-            {bytes(size)}; providers take at least 16 KiB. Expires <Time at={made.expires_at} />. It holds a
-            secret that is shown only now.
-          </p>
-        </div>
-        <footer class="dialog-foot">
-          <Button onClick={onClose}>Done</Button>
-          <CopyButton tone="primary" text={made.user_data} label="Copy the user-data" />
-        </footer>
-      </Dialog>
-    );
-  }
-  return (
-    <FormDialog
-      title="Add a node"
-      submit="Make the user-data"
-      onClose={onClose}
-      onSubmit={async () => {
-        const r = await post<{ user_data: string; expires_at: number }>("/nodes/user-data", {
-          region,
-          provider,
-          ttl_s: Number(ttl),
-          uses: Number(many),
-          ...(name && many === "1" ? { name } : {}),
-        });
-        setMade(r);
-      }}
-    >
-      <div class="fields-2">
-        <TextField
-          label="Region"
-          value={region}
-          onValue={setRegion}
-          placeholder="eu-central"
-          autocapitalize="none"
-          suggestions={[...new Set(nodes.value.map((n) => n.region))]}
-          error={place(region, "region")}
-          data-first=""
-        />
-        <TextField
-          label="Provider"
-          value={provider}
-          onValue={setProvider}
-          autocapitalize="none"
-          suggestions={providers}
-          error={place(provider, "provider")}
-        />
-      </div>
-      <Segmented
-        label="Good for"
-        value={many}
-        onValue={setMany}
-        options={[
-          { value: "1", text: "One node" },
-          { value: "0", text: "Any number of nodes" },
-        ]}
-      />
-      {many === "1" && (
-        <TextField
-          label="Name"
-          optional
-          value={name}
-          onValue={setName}
-          autocapitalize="none"
-          placeholder="Chosen when it joins"
-          error={name === "" ? null : nameError(name, nodes.value.map((n) => n.name))}
-        />
-      )}
-      <Segmented label="Valid for" value={ttl} onValue={setTtl} options={[...lifetimes]} />
-    </FormDialog>
-  );
 }

@@ -8,6 +8,7 @@ import { Bar, Button, Empty, PageHead, Panel } from "../ui/basic";
 import { Icon } from "../ui/icons";
 import { LoadingRows } from "../ui/table";
 import { isRunning, JobList, JobProgress } from "./job-list";
+import { NoticeBanners } from "./node-notice";
 import { RegionMap } from "./region-map";
 
 export function OverviewPage() {
@@ -53,6 +54,7 @@ export function OverviewPage() {
           </Button>
         )}
       </PageHead>
+      <NoticeBanners />
       <Tiles />
       <RegionMap regions={regions} latency={latency} />
       <div class="columns even">

@@ -150,7 +150,7 @@ function About({ vm }: { vm: Vm }) {
       <Panel title="Facts" class="aside">
         <Facts
           items={[
-            ["Node", vm.node_name ? <a href={href("nodes", null, `q=${encodeURIComponent(vm.node_name)}`)}>{vm.node_name}</a> : null],
+            ["Node", vm.node_name ? <a href={href("nodes", vm.node ?? vm.node_name)}>{vm.node_name}</a> : null],
             ["Region", vm.region],
             ["Image", vm.image_name || vm.image],
             ["Memory", mib(vm.memory_mib)],

@@ -1,6 +1,6 @@
 // The cluster as this page knows it: what the lists said, and every change
 // since.  Pure; the store around it holds the signals.
-import type { Change, Image, Job, Kind, Network, Node, Vm } from "../api/types";
+import type { Change, Image, Job, Kind, Network, Node, Provider, Published, Vm } from "../api/types";
 import { jobDoing, jobDone, jobVerb } from "../lib/format";
 
 export interface Cluster {
@@ -9,6 +9,8 @@ export interface Cluster {
   job: Record<string, Job>;
   image: Record<string, Image>;
   network: Record<string, Network>;
+  provider: Record<string, Provider>;
+  "provider-image": Record<string, Published>;
 }
 
 export const emptyCluster: Cluster = {
@@ -17,12 +19,14 @@ export const emptyCluster: Cluster = {
   job: {},
   image: {},
   network: {},
+  provider: {},
+  "provider-image": {},
 };
 
 /** Jobs kept in memory; the oldest that ended go first. */
 export const MAX_JOBS = 300;
 
-const kinds: readonly Kind[] = ["vm", "node", "job", "image", "network"];
+const kinds: readonly Kind[] = ["vm", "node", "job", "image", "network", "provider", "provider-image"];
 
 /** Reads the data of one event; null if it is not a change we know. */
 export function decodeChange(data: string): Change | null {

@@ -11,6 +11,8 @@ import type {
   Network,
   Node,
   Overview,
+  Provider,
+  Published,
   Vm,
 } from "../api/types";
 import { addSample, type Sample } from "../lib/rates";
@@ -45,6 +47,13 @@ export const nodes = computed(() => Object.values(cluster.value.node).sort(byNam
 export const images = computed(() => Object.values(cluster.value.image).sort(byName));
 export const networks = computed(() =>
   Object.values(cluster.value.network).sort(byName),
+);
+export const providers = computed(() =>
+  Object.values(cluster.value.provider).sort(byName),
+);
+/** Images at providers, of all accounts. */
+export const published = computed(() =>
+  Object.values(cluster.value["provider-image"]).sort(byName),
 );
 export const jobs = computed(() =>
   Object.values(cluster.value.job).sort(
@@ -143,13 +152,23 @@ async function refetch(mine: number): Promise<void> {
   const since: Change[] = [];
   pending = since;
   try {
-    const [v, n, i, w, j] = await Promise.all([
+    const [v, n, i, w, j, p] = await Promise.all([
       get<{ vms: Vm[] }>("/vms"),
       get<{ nodes: Node[] }>("/nodes"),
       get<{ images: Image[] }>("/images"),
       get<{ networks: Network[] }>("/networks"),
       get<{ jobs: Job[] }>("/jobs?limit=100"),
+      get<{ providers: Provider[] }>("/providers"),
     ]);
+    const pi = await Promise.all(
+      p.providers.map((x) =>
+        get<{ images: Published[] }>(`/providers/${encodeURIComponent(x.id)}/images`).catch((e: unknown) => {
+          // Removed meanwhile, or not for this role.
+          if (e instanceof ApiError && (e.status === 404 || e.status === 403)) return { images: [] };
+          throw e;
+        }),
+      ),
+    );
     if (mine !== generation || pending !== since) return;
     const first = !loaded.value;
     const before = cluster.value;
@@ -159,6 +178,8 @@ async function refetch(mine: number): Promise<void> {
       image: index(i.images),
       network: index(w.networks),
       job: index(j.jobs),
+      provider: index(p.providers),
+      "provider-image": index(pi.flatMap((x) => x.images)),
     };
     cluster.value = rebase(snapshot, since);
     pending = null;

@@ -1,7 +1,7 @@
 // Image uploads.  They go on while the user looks at other pages.
 import { signal } from "@preact/signals";
-import { ApiError, del, post, putImageFile } from "../api/client";
-import type { Image, ImageKind } from "../api/types";
+import { ApiError, del, post, putFile } from "../api/client";
+import type { Image, ImageKind, Kind, Provider, Published } from "../api/types";
 import { say } from "./notices";
 import { forget, remember } from "./store";
 
@@ -17,6 +17,7 @@ export interface NewImage {
 export interface Upload {
   image: string; // Its id.
   name: string;
+  provider: string | null; // Where it is published; null: an image for VMs.
   size: number;
   sent: number;
   started_at: number; // ms
@@ -54,13 +55,34 @@ export async function upload(spec: NewImage, file: File): Promise<void> {
     ...(digest ? { sha256: digest } : {}),
   });
   remember("image", image);
+  send({ kind: "image", id: image.id, name: spec.name, path: `/images/${encodeURIComponent(image.id)}`, file });
+}
+
+/** The same for an image that a provider gets; 'manifest' is what the API takes
+ * of its manifest.json. */
+export async function uploadPublished(provider: Provider, manifest: Record<string, unknown>, file: File): Promise<void> {
+  const base = `/providers/${encodeURIComponent(provider.id)}/images`;
+  const image = await post<Published>(base, manifest);
+  remember("provider-image", image);
+  send({
+    kind: "provider-image",
+    id: image.id,
+    name: image.name,
+    path: `${base}/${encodeURIComponent(image.id)}`,
+    file,
+    provider: provider.id,
+  });
+}
+
+function send(u: { kind: Kind; id: string; name: string; path: string; file: File; provider?: string }): void {
   const abort = new AbortController();
   uploads.value = [
     ...uploads.value,
     {
-      image: image.id,
-      name: spec.name,
-      size: file.size,
+      image: u.id,
+      name: u.name,
+      provider: u.provider ?? null,
+      size: u.file.size,
       sent: 0,
       started_at: Date.now(),
       error: null,
@@ -68,25 +90,44 @@ export async function upload(spec: NewImage, file: File): Promise<void> {
     },
   ];
   window.addEventListener("beforeunload", warn);
-  putImageFile(image.id, file, (sent) => set(image.id, { sent }), abort.signal)
+  putFile(`${u.path}/file`, u.file, (sent) => set(u.id, { sent }), abort.signal)
     .then(
       () => {
-        dropUpload(image.id);
-        say(`Image ${spec.name} uploaded`);
+        dropUpload(u.id);
+        say(`Image ${u.name} uploaded`);
       },
       (e: Error) => {
-        // The controller removes an image whose upload was cut short; one
-        // whose first byte never reached it, it would keep as queued.
-        if (e instanceof ApiError && e.status === 0) del(`/images/${image.id}`).catch(() => {});
-        forget("image", image.id);
-        if (abort.signal.aborted) dropUpload(image.id);
-        else set(image.id, { error: e.message });
+        if (u.provider) {
+          // Such an image waits for another try, with the reason; one that
+          // was cancelled is not wanted.
+          if (abort.signal.aborted) void removeCancelled(u.path);
+        } else {
+          // The controller removes an image whose upload was cut short; one
+          // whose first byte never reached it, it would keep as queued.
+          if (e instanceof ApiError && e.status === 0) del(u.path).catch(() => {});
+          forget(u.kind, u.id);
+        }
+        if (abort.signal.aborted) dropUpload(u.id);
+        else set(u.id, { error: e.message });
       },
     )
     .finally(() => {
-      if (!uploads.value.some((u) => u.error === null))
+      if (!uploads.value.some((x) => x.error === null))
         window.removeEventListener("beforeunload", warn);
     });
+}
+
+/** The controller may still be busy with the bytes that came. */
+async function removeCancelled(path: string): Promise<void> {
+  for (let i = 0; i < 10; i++) {
+    try {
+      await del(path);
+      return;
+    } catch (e) {
+      if (!(e instanceof ApiError) || e.status !== 409) return;
+    }
+    await new Promise((f) => window.setTimeout(f, 300));
+  }
 }
 
 function warn(e: BeforeUnloadEvent): void {

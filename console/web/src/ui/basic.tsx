@@ -48,12 +48,14 @@ const tones: Record<string, string> = {
   up: "good",
   active: "good",
   done: "good",
+  ok: "good",
   pending: "busy",
   starting: "busy",
   stopping: "busy",
   joining: "busy",
   queued: "busy",
   uploading: "busy",
+  publishing: "busy",
   deleting: "busy",
   "rolling-back": "busy",
   migrating: "move",
@@ -61,6 +63,7 @@ const tones: Record<string, string> = {
   down: "bad",
   stopped: "off",
   unknown: "off",
+  terminated: "off",
   undone: "off",
   waiting: "off",
 };
@@ -72,7 +75,7 @@ export function State({ state, tone }: { state: string; tone?: string }) {
   return (
     <span class={`state ${tone ?? toneOf(state)}`}>
       <span class="dot" aria-hidden="true" />
-      {words(state)}
+      {state === "ok" ? "OK" : words(state)}
     </span>
   );
 }
@@ -211,26 +214,46 @@ export function Panel({
   );
 }
 
+/** Copies 'text'.  Where the page may not use the clipboard (an older browser,
+ * no permission), the old way by a selection is tried. */
+async function copyText(text: string): Promise<boolean> {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const before = document.activeElement as HTMLElement | null;
+    const box = document.createElement("textarea");
+    box.value = text;
+    box.className = "hidden";
+    // Inside an open dialog: what is behind it cannot be selected.
+    (document.querySelector("dialog[open]") ?? document.body).append(box);
+    box.select();
+    const ok = document.execCommand("copy");
+    box.remove();
+    before?.focus();
+    return ok;
+  }
+}
+
 /** Copies 'text'; says so in the button for a moment. */
 export function CopyButton({
   text,
   label = "Copy",
   tone = "plain",
+  onCopied,
 }: {
   text: string;
   label?: string;
   tone?: "plain" | "primary";
+  onCopied?: () => void;
 }) {
   const [done, setDone] = useState<"" | "yes" | "no">("");
   const timer = useRef(0);
   useEffect(() => () => window.clearTimeout(timer.current), []);
   const copy = async () => {
-    try {
-      await navigator.clipboard.writeText(text);
-      setDone("yes");
-    } catch {
-      setDone("no");
-    }
+    const ok = await copyText(text);
+    setDone(ok ? "yes" : "no");
+    if (ok) onCopied?.();
     window.clearTimeout(timer.current);
     timer.current = window.setTimeout(() => setDone(""), 2500);
   };

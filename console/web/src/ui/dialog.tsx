@@ -9,12 +9,14 @@ export function Dialog({
   onClose,
   children,
   wide,
+  huge,
   locked,
 }: {
   title: string;
   onClose: () => void;
   children: ComponentChildren;
   wide?: boolean;
+  huge?: boolean;
   locked?: boolean; // While a request is under way.
 }) {
   const ref = useRef<HTMLDialogElement>(null);
@@ -38,7 +40,7 @@ export function Dialog({
   return (
     <dialog
       ref={ref}
-      class={`dialog${wide ? " wide" : ""}`}
+      class={`dialog${huge ? " huge" : wide ? " wide" : ""}`}
       aria-labelledby={heading}
       onCancel={(e) => {
         e.preventDefault();
@@ -76,6 +78,7 @@ export function FormDialog({
   children,
   disabled,
   wide,
+  huge,
 }: {
   title: string;
   submit: string;
@@ -85,6 +88,7 @@ export function FormDialog({
   children: ComponentChildren;
   disabled?: boolean;
   wide?: boolean;
+  huge?: boolean;
 }) {
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<string | null>(null);
@@ -108,7 +112,7 @@ export function FormDialog({
     }
   };
   return (
-    <Dialog title={title} onClose={onClose} locked={busy} {...(wide ? { wide } : {})}>
+    <Dialog title={title} onClose={onClose} locked={busy} {...(wide ? { wide } : {})} {...(huge ? { huge } : {})}>
       <form ref={form} onSubmit={run} noValidate>
         <div class="dialog-body">
           {children}

@@ -1,7 +1,9 @@
 // Labelled form fields.  An error is shown once the user has left the field
 // or tried to submit, and is tied to the field for screen readers.
 import type { ComponentChildren } from "preact";
-import { useId, useState } from "preact/hooks";
+import { useEffect, useId, useRef, useState } from "preact/hooks";
+import { bytes } from "../lib/format";
+import { Icon } from "./icons";
 
 interface Common {
   label: string;
@@ -120,6 +122,39 @@ export function TextField({
   );
 }
 
+/** Several lines, such as a key file's text; 'secret' shows dots. */
+export function AreaField({
+  label,
+  hint,
+  error,
+  optional,
+  value,
+  onValue,
+  rows = 4,
+  secret,
+}: Common & { value: string; onValue: (v: string) => void; rows?: number; secret?: boolean }) {
+  const common: Common = { label, hint, error: error ?? null, optional: !!optional };
+  const field = useField(common);
+  return (
+    <Frame field={field} common={common}>
+      <textarea
+        class={`area mono${secret ? " secret" : ""}`}
+        rows={rows}
+        autocomplete="off"
+        autocapitalize="none"
+        spellcheck={false}
+        id={field.id}
+        value={value}
+        aria-invalid={error ? "true" : undefined}
+        aria-describedby={field.described}
+        onInput={(e) => onValue(e.currentTarget.value)}
+        onBlur={() => value !== "" && field.touch()}
+        onInvalid={() => field.touch()}
+      />
+    </Frame>
+  );
+}
+
 export interface Option {
   value: string;
   text: string;
@@ -213,5 +248,67 @@ export function Segmented<T extends string>({
         ))}
       </div>
     </fieldset>
+  );
+}
+
+/** A file: chosen, or dropped.  'missing' marks it and takes the focus there. */
+export function FileDrop({
+  file,
+  onFile,
+  missing,
+  lead,
+  note,
+  accept,
+  first,
+}: {
+  file: File | null;
+  onFile: (f: File) => void;
+  missing: boolean;
+  lead: string;
+  note: string;
+  accept?: string;
+  first?: boolean;
+}) {
+  const [over, setOver] = useState(false);
+  const input = useRef<HTMLInputElement>(null);
+  const pick = (f: File | undefined) => f && onFile(f);
+  useEffect(() => {
+    if (missing) input.current?.focus();
+  }, [missing]);
+  return (
+    <label
+      class={`drop${over ? " over" : ""}${missing ? " missing" : ""}`}
+      onDragOver={(e) => {
+        e.preventDefault();
+        setOver(true);
+      }}
+      onDragLeave={() => setOver(false)}
+      onDrop={(e) => {
+        e.preventDefault();
+        setOver(false);
+        pick(e.dataTransfer?.files[0]);
+      }}
+    >
+      <input
+        ref={input}
+        type="file"
+        class="hidden"
+        accept={accept}
+        data-first={first ? "" : undefined}
+        onChange={(e) => pick(e.currentTarget.files?.[0])}
+      />
+      <Icon name={file ? "check" : "upload"} size={22} />
+      {file ? (
+        <span>
+          <strong>{file.name}</strong>
+          <small>{bytes(file.size)}: choose another</small>
+        </span>
+      ) : (
+        <span>
+          <strong>{lead}</strong>
+          <small>{note}</small>
+        </span>
+      )}
+    </label>
   );
 }

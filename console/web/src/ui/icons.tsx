@@ -44,6 +44,13 @@ const paths: Record<string, ComponentChildren> = {
       <path d="m3 6 1.5 1.5L7.5 4.5M3 12l1.5 1.5 3-3M3 18l1.5 1.5 3-3" />
     </>
   ),
+  providers: (
+    <>
+      <path d="M7 18a4 4 0 0 1-.6-7.95 6 6 0 0 1 11.5-1.1A4.6 4.6 0 0 1 17.5 18z" />
+      <path d="M12 18v3M9 21h6" />
+    </>
+  ),
+  power: <path d="M12 3v8M6.6 6.6a7.6 7.6 0 1 0 10.8 0" />,
   plus: <path d="M12 5v14M5 12h14" />,
   play: <path d="M7 4.5v15l12-7.5z" />,
   stop: <rect x="6" y="6" width="12" height="12" rx="2" />,
@@ -101,7 +108,7 @@ const paths: Record<string, ComponentChildren> = {
 };
 
 export type IconName =
-  | "overview" | "vms" | "images" | "networks" | "nodes" | "jobs" | "plus"
+  | "providers" | "power" | "overview" | "vms" | "images" | "networks" | "nodes" | "jobs" | "plus"
   | "play" | "stop" | "move" | "trash" | "close" | "search" | "sun" | "moon"
   | "system" | "logout" | "warn" | "check" | "info" | "copy" | "upload"
   | "download" | "chevron" | "terminal" | "expand" | "refresh" | "key" | "up"

@@ -1,11 +1,11 @@
-// "Go to…": pages, VMs, nodes, images, networks and jobs by a few letters.
+// "Go to…": pages, VMs, nodes, images, networks, providers and jobs by a few letters.
 import { signal } from "@preact/signals";
 import { useId, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { jobVerb } from "../lib/format";
 import { score } from "../lib/fuzzy";
 import { go, href } from "../router";
 import { canAdminister, canOperate } from "../state/session";
-import { images, jobs, networks, nodes, vms } from "../state/store";
+import { images, jobs, networks, nodes, providers, vms } from "../state/store";
 import { Icon, type IconName } from "./icons";
 
 const open = signal(false);
@@ -31,6 +31,7 @@ function items(): Item[] {
     { id: "images", text: "Images", what: "Page", icon: "images", to: href("images") },
     { id: "networks", text: "Networks", what: "Page", icon: "networks", to: href("networks") },
     { id: "nodes", text: "Nodes", what: "Page", icon: "nodes", to: href("nodes") },
+    { id: "providers", text: "Providers", what: "Page", icon: "providers", to: href("providers") },
     { id: "jobs", text: "Jobs", what: "Page", icon: "jobs", to: href("jobs") },
     { id: "account", text: "Account", what: "Page", icon: "key", to: href("account") },
   ];
@@ -41,13 +42,21 @@ function items(): Item[] {
       { id: "new-net", text: "Create a network", what: "Action", icon: "plus", to: href("networks", null, "new=1") },
     );
   if (canAdminister.value)
-    list.push({ id: "new-node", text: "Add a node", what: "Action", icon: "plus", to: href("nodes", null, "new=1") });
+    list.push(
+      { id: "new-node", text: "Add a node", what: "Action", icon: "plus", to: href("nodes", null, "new=1") },
+      { id: "new-provider", text: "Add a provider", what: "Action", icon: "plus", to: href("providers", null, "new=1") },
+    );
   for (const v of vms.value) {
     list.push({ id: `vm-${v.id}`, text: v.name, what: `VM · ${v.region ?? v.state}`, icon: "vms", to: href("vms", v.id) });
     list.push({ id: `con-${v.id}`, text: `${v.name} console`, what: "Serial console", icon: "terminal", to: href("vms", v.id, "tab=console") });
   }
   for (const n of nodes.value)
-    list.push({ id: `node-${n.id}`, text: n.name, what: `Node · ${n.region}`, icon: "nodes", to: href("nodes", null, `q=${encodeURIComponent(n.name)}`) });
+    list.push({ id: `node-${n.id}`, text: n.name, what: `Node · ${n.region}`, icon: "nodes", to: href("nodes", n.id) });
+  for (const p of providers.value) {
+    list.push({ id: `prov-${p.id}`, text: p.name, what: "Provider", icon: "providers", to: href("providers", p.id) });
+    if (canAdminister.value)
+      list.push({ id: `launch-${p.id}`, text: `Launch nodes at ${p.name}`, what: "Action", icon: "play", to: href("providers", p.id, "tab=instances&do=launch") });
+  }
   for (const i of images.value)
     list.push({ id: `img-${i.id}`, text: i.name, what: "Image", icon: "images", to: href("images", null, `q=${encodeURIComponent(i.name)}`) });
   for (const w of networks.value)
