@@ -397,7 +397,7 @@ static void gc_found(void *arg, const cJSON *result, const struct sc_err *err)
     cJSON *list =
         err->code || !alive
             ? NULL
-            : ctl_gc(ctl, q->account,
+            : ctl_gc(ctl,
                      cJSON_GetObjectItemCaseSensitive(result, "resources"));
     if (!list) {
         op_fail(&q->c, err->code ? err

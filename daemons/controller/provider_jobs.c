@@ -111,14 +111,15 @@ const struct job_kind provider_fence_job = {
 /* --- gc ----------------------------------------------------------------------
  */
 
-static bool is_live(const struct published *p, const char *account)
+static bool is_live(const struct published *p)
 {
-    return !strcmp(p->account, account) &&
-           (p->state == PUBLISHED_ACTIVE || p->state == PUBLISHED_PUBLISHING ||
-            p->state == PUBLISHED_DELETING);
+    return p->state == PUBLISHED_ACTIVE || p->state == PUBLISHED_PUBLISHING ||
+           p->state == PUBLISHED_DELETING;
 }
 
-cJSON *ctl_gc(struct ctl *ctl, const char *account, const cJSON *resources)
+/* What is known of all accounts counts: two of them may be of one cloud, and
+ * each sees there what the other made. */
+cJSON *ctl_gc(struct ctl *ctl, const cJSON *resources)
 {
     SC_AUTO(free)
     struct gc_image *images = calloc(ctl->published.n + 1, sizeof *images);
@@ -134,19 +135,16 @@ cJSON *ctl_gc(struct ctl *ctl, const char *account, const cJSON *resources)
     };
     for (size_t i = 0; i < ctl->published.n; i++) {
         const struct published *p = ctl->published.items[i];
-        if (is_live(p, account))
+        if (is_live(p))
             images[k.n_images++] = (struct gc_image){ p->image_id, p->token };
     }
     for (size_t i = 0; i < ctl->launched.n; i++) {
         const struct launched *l = ctl->launched.items[i];
-        if (!strcmp(l->account, account))
-            instances[k.n_instances++] =
-                (struct gc_instance){ l->id, l->token };
+        instances[k.n_instances++] = (struct gc_instance){ l->id, l->token };
     }
     for (size_t i = 0; i < ctl->jobs.n; i++) {
         const struct job *job = ctl->jobs.items[i];
-        if (!job_ended(job) && job->kind != &provider_gc_job &&
-            !strcmp(job_str(job, "provider"), account))
+        if (!job_ended(job) && job->kind != &provider_gc_job)
             jobs[k.n_jobs++] = job->id;
     }
     for (size_t i = 0; i < ctl->nodes.n; i++) {
@@ -165,11 +163,9 @@ static void set_list(struct job *job, const char *key, cJSON *list)
 static void found(struct ctl *ctl, struct job *job, const cJSON *result,
                   const struct sc_err *err)
 {
-    cJSON *list =
-        err->code
-            ? NULL
-            : ctl_gc(ctl, job_str(job, "provider"),
-                     cJSON_GetObjectItemCaseSensitive(result, "resources"));
+    cJSON *list = err->code ? NULL
+                            : ctl_gc(ctl, cJSON_GetObjectItemCaseSensitive(
+                                              result, "resources"));
     if (!list) {
         struct sc_err none;
         sc_fail(&none, -ENOMEM, "out of memory");

@@ -143,9 +143,9 @@ bool job_provider_undo_again(struct ctl *ctl, struct job *job,
 /* Ends the step (an undo) after removing whatever is tagged with the job. */
 void job_provider_sweep(struct ctl *ctl, struct job *job, const char *account);
 
-/* Of 'resources' (an array of RESOURCE of 'account') what nothing known here
- * needs, with "why" (gc.h); the caller's. */
-cJSON *ctl_gc(struct ctl *ctl, const char *account, const cJSON *resources);
+/* Of 'resources' (an array of RESOURCE) what nothing known here needs, with
+ * "why" (gc.h); the caller's. */
+cJSON *ctl_gc(struct ctl *ctl, const cJSON *resources);
 
 /* --- operations -------------------------------------------------------------
  */

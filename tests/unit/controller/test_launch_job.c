@@ -245,3 +245,20 @@ Test(launch_job, gc_removes_what_nobody_knows_and_tells_what_it_could_not)
     cr_expect_eq(world_wait_job(w, 100000)->state, JOB_DONE);
     cr_expect_eq(sky_of(w)->n, 1u, "the node's instance stays");
 }
+
+Test(launch_job, gc_of_one_account_spares_what_another_made_in_the_same_cloud)
+{
+    SC_AUTO(sky_free) struct world *w = sky_world();
+    sky_add_account(w);
+    make_node(w, "n7");
+    sky_begin_publish(w, "img1");
+    cr_assert_eq(world_wait_job(w, 60000)->state, JOB_DONE);
+    cr_assert_eq(world_op(w, "provider.create",
+                          "{\"name\":\"two\",\"driver\":\"sky\",\"config\":{"
+                          "\"region\":\"r1\"},\"secret\":{\"key\":\"%s\"}}",
+                          SKY_SECRET),
+                 0);
+    cr_assert_eq(world_op(w, "provider.gc", "{\"id\":\"two\"}"), 0);
+    cr_expect_eq(
+        cJSON_GetArraySize(cJSON_GetObjectItem(w->op_result, "resources")), 0);
+}
