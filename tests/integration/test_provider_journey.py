@@ -125,6 +125,16 @@ class Controller:
         finally:
             c.close()
 
+    def put(self, path, data):
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        c = http.client.HTTPSConnection("127.0.0.1", self.console, timeout=60, context=context)
+        try:
+            c.request("PUT", "/api/v1" + path, data, {"Authorization": "Bearer " + self.token})
+            return json.loads(c.getresponse().read())
+        finally:
+            c.close()
+
     def cli_raw(self, *args, stdin=""):
         env = dict(os.environ, HOME=self.dir, XDG_CONFIG_HOME=os.path.join(self.dir, ".config"))
         return subprocess.run([base.binary("supercloud"), *args], env=env, input=stdin,
@@ -322,6 +332,21 @@ class Story:
         found = self.ctl.holds(key)
         self.ok(not found, "its secret is in no file of ours", found)
 
+    def bad_upload(self, images):
+        """Bytes that are not the manifest's, by the API itself."""
+        with open(os.path.join(images, "manifest.json")) as f:
+            m = json.load(f)
+        body = {k: m[k] for k in ("file", "format", "virtual_size", "sha256")}
+        i = self.ctl.api("POST", "/providers/%s/images" % self.acc,
+                         dict(body, name="sc-1", size=5000))
+        answers = [self.ctl.put("/providers/%s/images/%s/file" % (self.acc, i["id"]), data)
+                   for data in (b"short", os.urandom(5000))]
+        now = self.ctl.images(self.acc)
+        self.ok([a["error"]["code"] for a in answers] == ["EINVAL", "EBADMSG"] and
+                [(x["state"], bool(x["error"])) for x in now] == [("queued", True)] and
+                not self.ctl.spool(), "a broken upload is refused and can be begun again",
+                (answers, now))
+
     def publish(self):
         images = os.path.join(self.folder, "image")
         self.on.image(images)
@@ -334,6 +359,7 @@ class Story:
                         if name == "manifest.json" else f.read())
         p = self.ctl.cli_raw("provider", "publish", self.acc, bad)
         self.ok(p.returncode != 0, "a manifest that is not true is refused here", p)
+        self.bad_upload(images)
         i = self.ctl.cli("provider", "publish", self.acc, images, "--name", "sc-1", "--wait")
         self.ok(i["state"] == "active" and i["image_id"], "an image is published", i)
         self.ok(not self.ctl.spool(), "its upload is gone", self.ctl.spool())
