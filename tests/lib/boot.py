@@ -82,6 +82,11 @@ def sh(*cmd, timeout=900, **kw):
     return p.stdout
 
 
+def kvm():
+    with open("/proc/cpuinfo") as f:
+        return bool(re.search(r"\b(svm|vmx)\b", f.read())) and os.access("/dev/kvm", os.W_OK)
+
+
 def patience(seconds):
     """A limit for a machine whose processors are shared with others."""
     return seconds * max(1, min(4, os.getloadavg()[0] / (os.cpu_count() or 1)))
@@ -144,11 +149,8 @@ class Machine:
         path = os.path.join(self.dir + ".user-data")
         with open(path, "w") as f:
             f.write(user_data)
-        with open("/proc/cpuinfo") as f:
-            cpu = f.read()
-        kvm = os.access("/dev/kvm", os.W_OK) and re.search(
-            r"\b(svm|vmx)\b", cpu)
-        options = {"address": address} if kvm else {"address": address, "vcpus": 1}
+        # Emulated processors that wait for each other spin: one is faster than two.
+        options = {"address": address} if kvm() else {"address": address, "vcpus": 1}
         self.provider("launch", "--name", self.name, "--region", "us-test-1", "--image", file,
                       "--user-data", path, "--disk-gib", DISK_GIB, "--options",
                       json.dumps(options))
@@ -232,9 +234,20 @@ def run_guest(tap, c, m):
     j = c.job_end(job["id"], patience(GUEST_S))
     if not tap.ok(j["state"] == "done", "a guest is made on it", j):
         return
-    m.wait("the guest to count", lambda: c.stats(name), GUEST_S)
-    tap.ok(c.vm(name)["node_name"] == m.name, "the guest runs, and counts", c.vm(name))
-    print("# the guest counted after %.0f s" % (time.monotonic() - began), flush=True)
+    # Where there is neither Xen nor KVM the guest is emulated by an emulated machine: its
+    # first words are enough.
+    twice = m.like == "azure" and not kvm()
+
+    def heard():
+        try:
+            return c.console(name).strip() if twice else c.stats(name)
+        except cloud.ApiError as e:     # A busy node may lose its connection for a moment.
+            print("# %s" % e, flush=True)
+            return None
+    m.wait("the guest's console", heard, GUEST_S)
+    tap.ok(c.vm(name)["node_name"] == m.name and c.vm(name)["state"] == "running",
+           "the guest runs, and %s" % ("prints (emulated twice)" if twice else "counts"), c.vm(name))
+    print("# the guest was heard of after %.0f s" % (time.monotonic() - began), flush=True)
 
 
 def row(like, uefi=False, guest=True, distro="debian"):
