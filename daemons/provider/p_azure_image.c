@@ -209,7 +209,13 @@ static int publish(struct publish *s, struct sc_err *err)
     }
     if (r < 0 && azure_for_good(r))
         undo(s);
-    return r < 0 ? r : azure_remove_one(s->p, AZURE_DISK, s->disk, err);
+    if (r == 0) {
+        /* The image is there; a disk that stays is for gc to find. */
+        azure_undoing(s->p, true);
+        (void)!azure_remove_one(s->p, AZURE_DISK, s->disk, NULL);
+        azure_undoing(s->p, false);
+    }
+    return r;
 }
 
 int azure_publish(struct provider *up, const struct provider_publish *q,

@@ -38,9 +38,10 @@ static int on_item(void *arg, const cJSON *item, struct sc_err *err)
         snprintf(detail, sizeof detail, "%.64s, %.0f GiB", state, gb);
     else
         snprintf(detail, sizeof detail, "%.64s", state);
+    /* An image's id is what publish gave. */
     struct provider_resource q = {
         .kind = (char *)azure_type(l->kind)->kind,
-        .id = (char *)rest_str(item, "name"),
+        .id = (char *)rest_str(item, l->kind == AZURE_IMAGE ? "id" : "name"),
         .name = (char *)rest_str(item, "name"),
         .region = (char *)rest_str(item, "location"),
         .cluster = (char *)cluster,

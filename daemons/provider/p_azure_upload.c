@@ -94,6 +94,7 @@ static int put_pages(struct p_azure *p, const char *sas, uint64_t at,
                                             .raw_size = size,
                                             .headers = headers,
                                             .n_headers = SC_ARRAY_LEN(headers),
+                                            .timeout_ms = rest_piece_ms(size),
                                             .plain = true },
                     &a, err);
     rest_answer_clear(&a);

@@ -183,10 +183,45 @@ static int gce_regions(struct provider *up, provider_each_region_fn *fn,
     return gce_pages(p, url, "items", false, "regions", on_region, &s, err);
 }
 
+struct zones {
+    const char *region;
+    cJSON *names;
+};
+
+static int on_zone(void *arg, const cJSON *zone, struct sc_err *err)
+{
+    const struct zones *s = arg;
+    const char *name = rest_str(zone, "name");
+    if (!gce_name_ok(name) || strcmp(rest_str(zone, "status"), "UP") != 0 ||
+        strcmp(rest_base(rest_str(zone, "region")), s->region) != 0)
+        return 0;
+    return cJSON_AddItemToArray(s->names, cJSON_CreateString(name))
+               ? 0
+               : sc_fail(err, -ENOMEM, "gce: out of memory");
+}
+
+int gce_zones(struct p_gce *p, const char *region, cJSON **ret,
+              struct sc_err *err)
+{
+    char url[GCE_URL_MAX];
+    SC_AUTO(cjson_free) cJSON *names = cJSON_CreateArray();
+    struct zones s = { region, names };
+    snprintf(url, sizeof url, "%s/projects/%s/zones?maxResults=500", p->compute,
+             p->project);
+    int r = gce_pages(p, url, "items", false, "zones", on_zone, &s, err);
+    if (r == 0 && !cJSON_GetArraySize(names))
+        r = sc_fail(err, -ENOENT,
+                    "gce: region '%s': there is no such region, or none of its "
+                    "zones is up; regions can be listed",
+                    region);
+    if (r == 0)
+        *ret = SC_TAKE(names);
+    return r;
+}
+
 struct types {
     provider_each_type_fn *fn;
     void *arg;
-    const char *region;
     cJSON *seen; /* Names already given. */
 };
 
@@ -194,10 +229,7 @@ static int on_type(void *arg, const cJSON *item, struct sc_err *err)
 {
     struct types *s = arg;
     const char *name = rest_str(item, "name");
-    const char *zone = rest_base(rest_str(item, "zone"));
-    size_t len = strlen(s->region);
-    if (strncmp(zone, s->region, len) != 0 || zone[len] != '-' ||
-        cJSON_GetObjectItemCaseSensitive(s->seen, name) ||
+    if (cJSON_GetObjectItemCaseSensitive(s->seen, name) ||
         rest_at(item, "deprecated"))
         return 0;
     if (!cJSON_AddTrueToObject(s->seen, name))
@@ -219,20 +251,21 @@ int gce_types(struct provider *up, const char *region,
     struct p_gce *p = (struct p_gce *)up;
     char where[64], url[GCE_URL_MAX];
     SC_AUTO(cjson_free) cJSON *seen = cJSON_CreateObject();
-    struct types s = { fn, arg, where, seen };
+    SC_AUTO(cjson_free) cJSON *zones = NULL;
+    struct types s = { fn, arg, seen };
     int r = gce_region(p, region, where, err);
-    if (r < 0)
-        return r;
-    snprintf(url, sizeof url,
-             "%s/projects/%s/aggregated/machineTypes?maxResults=500"
-             "&filter=zone%%20eq%%20%%22.%%2A%s-.%%2A%%22",
-             p->compute, p->project, where);
-    r = gce_pages(p, url, "machineTypes", true, "types", on_type, &s, err);
-    if (r == 0 && !cJSON_GetArraySize(seen))
-        r = sc_fail(err, -ENOENT,
-                    "gce: region '%s': there is none, or it has no types; "
-                    "regions can be listed",
-                    where);
+    if (r == 0)
+        r = gce_zones(p, where, &zones, err);
+    const cJSON *zone;
+    cJSON_ArrayForEach(zone, zones) /* They do not all have the same. */
+    {
+        if (r)
+            break;
+        snprintf(url, sizeof url,
+                 "%s/projects/%s/zones/%s/machineTypes?maxResults=500",
+                 p->compute, p->project, zone->valuestring);
+        r = gce_pages(p, url, "items", false, "types", on_type, &s, err);
+    }
     return r;
 }
 

@@ -135,6 +135,9 @@ int gce_remove(struct provider *up, const char *kind, const char *region,
                const char *id, struct sc_err *err);
 int gce_types(struct provider *up, const char *region,
               provider_each_type_fn *fn, void *arg, struct sc_err *err);
+/* Names of the zones of 'region' that are up, at least one. */
+int gce_zones(struct p_gce *p, const char *region, cJSON **ret,
+              struct sc_err *err) SC_MUST_CHECK;
 /* By the type's name: can it have VT-x inside; does our Xen run there. */
 bool gce_nested(const char *type);
 bool gce_xen(const char *type);

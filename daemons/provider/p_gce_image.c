@@ -6,7 +6,7 @@
  * this name and checksum is the result, one that failed is removed first. */
 #include "provider/p_gce.h"
 
-enum { PIECE_KIB = 8192, UNIT_KIB = 256 };
+enum { PIECE_KIB = 32768, UNIT_KIB = 256 };
 
 struct publish {
     struct p_gce *p;
@@ -204,9 +204,10 @@ static int publish(struct publish *s, struct sc_err *err)
     if (r < 0 && gce_for_good(r)) {
         undo(s);
     } else if (r == 0) {
-        struct sc_err why = { 0 };
-        if (gce_object_remove(s->p, s->object, &why) < 0)
-            return err ? (*err = why).code : -EIO;
+        /* The image is there; an object that stays is for gc to find. */
+        gce_undoing(s->p, true);
+        (void)!gce_object_remove(s->p, s->object, NULL);
+        gce_undoing(s->p, false);
     }
     return r;
 }

@@ -28,21 +28,9 @@ static void save(const struct launch *s)
         provider_save(&s->p->up, state);
 }
 
-static int add_zone(void *arg, const cJSON *zone, struct sc_err *err)
-{
-    struct launch *s = arg;
-    const char *name = rest_str(zone, "name");
-    (void)err;
-    if (s->n_zones < ZONES_MAX && gce_name_ok(name) &&
-        !strcmp(rest_base(rest_str(zone, "region")), s->region) &&
-        !strcmp(rest_str(zone, "status"), "UP"))
-        snprintf(s->zones[s->n_zones++], 64, "%s", name);
-    return 0;
-}
-
 static int find_zones(struct launch *s, struct sc_err *err)
 {
-    char url[GCE_URL_MAX];
+    SC_AUTO(cjson_free) cJSON *names = NULL;
     int r = gce_region(s->p, s->l->region, s->region, err);
     if (r < 0)
         return r;
@@ -53,14 +41,13 @@ static int find_zones(struct launch *s, struct sc_err *err)
         snprintf(s->zones[s->n_zones++], 64, "%s", s->l->zone);
         return 0;
     }
-    snprintf(url, sizeof url, "%s/projects/%s/zones?maxResults=500",
-             s->p->compute, s->p->project);
-    r = gce_pages(s->p, url, "items", false, "zones", add_zone, s, err);
-    if (r == 0 && !s->n_zones)
-        r = sc_fail(err, -ENOENT,
-                    "gce: region '%s': there is no such region, or none of its "
-                    "zones is up; regions can be listed",
-                    s->region);
+    r = gce_zones(s->p, s->region, &names, err);
+    const cJSON *name;
+    cJSON_ArrayForEach(name, names)
+    {
+        if (s->n_zones < ZONES_MAX)
+            snprintf(s->zones[s->n_zones++], 64, "%s", name->valuestring);
+    }
     return r;
 }
 

@@ -264,7 +264,7 @@ int gce_firewalls_remove(struct p_gce *p, const char *instance,
 /* --- leftovers ------------------------------------------------------------ */
 
 struct leftovers {
-    const char *kind;
+    const char *kind, *project;
     provider_each_resource_fn *fn;
     void *arg;
 };
@@ -307,7 +307,11 @@ static int on_resource(void *arg, const cJSON *item, struct sc_err *err)
         .created_at =
             rest_time(*created ? created : rest_str(item, "timeCreated")),
     };
-    if (asprintf(&q.id, "%s%s%s", zone, *zone ? "." : "", name) < 0)
+    int len =
+        strcmp(l->kind, "image") /* As publish gives it. */
+            ? asprintf(&q.id, "%s%s%s", zone, *zone ? "." : "", name)
+            : asprintf(&q.id, "projects/%s/global/images/%s", l->project, name);
+    if (len < 0)
         q.id = NULL;
     int r =
         q.id && q.kind && q.name && q.region && q.cluster && q.token && q.detail
@@ -335,7 +339,7 @@ int gce_leftovers(struct provider *up, const char *cluster,
                   provider_each_resource_fn *fn, void *arg, struct sc_err *err)
 {
     struct p_gce *p = (struct p_gce *)up;
-    struct leftovers l = { "instance", fn, arg };
+    struct leftovers l = { "instance", p->project, fn, arg };
     char url[GCE_URL_MAX];
     aggregated(p, "instances", cluster, url);
     int r =

@@ -97,6 +97,7 @@ static int put(struct p_gce *p, const struct gce_upload *u, uint64_t total,
                                             .raw_size = size,
                                             .plain = true,
                                             .any = true,
+                                            .timeout_ms = rest_piece_ms(size),
                                             .once = size > 0 },
                     &a, err);
     if (r == -ECONNRESET || r == -ETIMEDOUT || r == -EHOSTUNREACH) {

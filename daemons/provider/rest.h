@@ -52,9 +52,10 @@ struct rest_request {
     const char *type; /* Of 'raw'; NULL: application/octet-stream. */
     const struct web_header *headers; /* More of them; at most 8. */
     size_t n_headers;
-    bool plain; /* No token goes with it. */
-    bool once;  /* As in web.h. */
-    bool any;   /* Any final answer is 0, not only 2xx. */
+    bool plain;          /* No token goes with it. */
+    unsigned timeout_ms; /* As in web.h. */
+    bool once;
+    bool any; /* Any final answer is 0, not only 2xx. */
 };
 /* 0 for an answer of 2xx; else -errno, '*ret' holding the answer if one came.
  */
@@ -72,6 +73,12 @@ int rest_refuse(const struct rest *r, const char *what, long status,
  * Message, or plain text.  Cut at the sizes; "" if there is none. */
 void rest_words(const cJSON *json, const char *text, char *ret_code,
                 size_t code_size, char *ret_message, size_t message_size);
+
+/* Time enough for a piece of 'size' bytes at 64 KiB a second. */
+static inline unsigned rest_piece_ms(size_t size)
+{
+    return 60000 + (unsigned)(size / 65536) * 1000;
+}
 
 /* Sleeps 'ms', -ECANCELED if 'cancelled' says so meanwhile. */
 int rest_pause(unsigned ms, bool (*cancelled)(void *arg), void *arg,

@@ -8,12 +8,14 @@ nothing may be left that cannot be found and removed.
 import base64
 import concurrent.futures
 import hashlib
+import json
 import os
 import random
 import signal
 import struct
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from clouds import azure, base                         # noqa: E402
@@ -25,7 +27,7 @@ RULES = [{"protocol": "tcp", "port_from": 7480, "port_to": 7482, "cidr": "0.0.0.
 USER_DATA = "#cloud-config\nsupercloud: {role: node}\n"
 MIB = 1 << 20
 # Not here, being web.c's alone and tested there: 503 (as 500), a date in Retry-After, slowness.
-KINDS = ("throttle", "500", "cut-before", "cut-after", "truncated", "expired")
+KINDS = ("throttle", "500", "cut-before", "cut-after", "truncated", "expired", "refused")
 tap = base.Tap()
 
 
@@ -91,6 +93,12 @@ def seed(cloud, image):
         "id": cloud.id_of("images", "appliance-1"), "name": "appliance-1",
         "location": "westeurope", "tags": {"supercloud-sha256": image["sha256"]},
         "properties": {"provisioningState": "Succeeded", "hyperVGeneration": "V1"}}
+
+
+def document(name):
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../docs/providers",
+                           name)) as f:
+        return f.read()
 
 
 def journey(image):
@@ -184,9 +192,31 @@ def journey(image):
         tap.ok(r.result == {}, "... and is content if it is gone", r)
         r = call(cloud, "fence", {"region": "westeurope", "id": "node-1"})
         tap.ok(r.result == {}, "... as fence is", r)
+        found = call(cloud, "leftovers", {"cluster": "c1a0"})
+        tap.ok(found.result and cloud.id_of("images", "appliance-1") in {
+            x["id"] for x in found.result["resources"] if x["kind"] == "image"},
+            "an image's id among leftovers is what publish gave", found)
+        cloud.state["networkInterfaces"]["stray"] = {
+            "name": "stray", "id": cloud.id_of("networkInterfaces", "stray"), "location":
+            "westeurope", "tags": {"supercloud-cluster": "c1a0"}, "properties": {}}
         tap.ok(clean(cloud) == {}, "leftovers finds images and network, remove removes them",
                left(cloud))
+        role = set(json.loads(document("azure-role.json"))["Actions"])
+        # Beside them: Reader of the subscription; operations, of which the emulator asks nothing;
+        # the console, read by people.
+        used = cloud.used - {"Microsoft.Compute/skus/read",
+                             "Microsoft.Resources/subscriptions/locations/read"}
+        rest = {a for a in role if "/locations/" in a or "retrieveBootDiagnosticsData" in a}
+        tap.ok(used == role - rest, "the documented role is what was needed, no more and no less",
+               "only used: %s; only documented: %s" % (used - role, role - rest - used))
         tap.ok(not cloud.crashes, "the emulator has not failed", cloud.crashes)
+
+
+def settle(cloud):
+    """Waits for the requests a killed worker has left behind in the emulator."""
+    until = time.time() + 20
+    while any(e["status"] is None for e in cloud.log) and time.time() < until:
+        time.sleep(0.02)
 
 
 def resume(image):
@@ -201,6 +231,7 @@ def resume(image):
         r = call(cloud, "publish", publish_args(image), on_line=kill(signal.SIGKILL))
         tap.ok(r.status == -signal.SIGKILL and r.saves and r.saves[-1].get("next", 0) > 0 and
                "sig" not in str(r.saves), "a killed upload has said where it is, and no secret", r)
+        settle(cloud)
         cloud.clear()
         before, cloud.sent = cloud.sent, 0
         r = call(cloud, "publish", publish_args(image), resume=r.saves[-1])
@@ -291,16 +322,25 @@ def refusals(image, folder):
 
 
 def one_fault(kind, at, what, args, image):
-    """A fault at request 'at': it succeeds, or leaves nothing that cannot be found."""
+    """A fault at request 'at': it makes what it makes without, or leaves nothing that cannot be
+    found."""
     with azure.Azure() as cloud:
         cloud.retry_after, cloud.slow_seconds, cloud.op_ticks = 0, 0.05, 0
         if what == "launch":
             seed(cloud, image)
-        cloud.fault(kind, at=at)
+        cloud.fault("expired" if kind == "refused" else kind, at=at)
+        if kind == "refused":                   # The login that follows fails too.
+            cloud.fault("expired", at=at + 1)
         r = call(cloud, what, args)
         e = next((e for e in cloud.log if e["fault"]), None)
         where = "%s at %s" % (kind, e and e["route"])
         cloud.clear()
+        if kind == "refused" and what == "publish" and r.result:    # gc's to find, if anything.
+            rest = clean(cloud)
+            return "%s: %s left %s" % (where, what, rest) if rest else None
+        if kind == "refused" and not r.result:  # It must have undone by itself.
+            rest = set(left(cloud)) - ({"images", "virtualNetworks"} if what == "launch" else set())
+            return "%s: %s left %s" % (where, what, rest) if rest else None
         if e and not r.result and not (kind == "expired" and e["path"].endswith("/token")):
             return "%s: %s failed: %s" % (where, what, r.error)
         if r.result:
@@ -312,8 +352,7 @@ def one_fault(kind, at, what, args, image):
                             virtualNetworks=["supercloud-westeurope"])
             if left(cloud) != want:
                 return "%s: %s made %s" % (where, what, left(cloud))
-            if what == "launch":
-                call(cloud, "terminate", {"region": "westeurope", "id": "node-1"})
+            return "%s: %s" % (where, cloud.crashes) if cloud.crashes else None
         if what == "launch":
             del cloud.state["images"]["appliance-1"]
         rest = clean(cloud)

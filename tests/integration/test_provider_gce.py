@@ -9,10 +9,12 @@ import concurrent.futures
 import hashlib
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from clouds import base, gce                           # noqa: E402
@@ -23,7 +25,7 @@ RULES = [{"protocol": "tcp", "port_from": 7480, "port_to": 7482, "cidr": "0.0.0.
          {"protocol": "icmp", "port_from": 0, "port_to": 0, "cidr": "192.0.2.0/24"}]
 USER_DATA = "#cloud-config\nsupercloud: {role: node}\n# \u00e4\n"
 # Not here, being web.c's alone and tested there: 503 (as 500), a date in Retry-After, slowness.
-KINDS = ("throttle", "500", "cut-before", "cut-after", "truncated", "expired")
+KINDS = ("throttle", "500", "cut-before", "cut-after", "truncated", "expired", "refused")
 tap = base.Tap()
 
 
@@ -77,6 +79,12 @@ def seed(cloud, image):
     cloud.state["images"]["appliance-1"] = {
         "name": "appliance-1", "status": "READY", "diskSizeGb": "1",
         "labels": {"supercloud-sha256": image["sha256"][:40]}}
+
+
+def document(name):
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../docs/providers",
+                           name)) as f:
+        return f.read()
 
 
 def journey(image):
@@ -147,7 +155,23 @@ def journey(image):
         tap.ok(r.result == {}, "... and is content if it is gone", r)
         r = call(cloud, "fence", {"region": "europe-west1", "id": i["id"]})
         tap.ok(r.result == {}, "... as fence is", r)
-        tap.ok(clean(cloud) == {}, "leftovers finds the image, remove removes it", left(cloud))
+        found = call(cloud, "leftovers", {"cluster": "c1a0"})
+        tap.ok(found.result and "projects/emulated-project-1/global/images/appliance-1" in {
+            x["id"] for x in found.result["resources"] if x["kind"] == "image"},
+            "an image's id among leftovers is what publish gave", found)
+        cloud.state["disks"]["europe-west1-c/stray"] = {
+            "name": "stray", "zone": "zones/europe-west1-c", "labels": {"supercloud-cluster": "c1a0"}}
+        tap.ok(clean(cloud) == {}, "leftovers finds image and stray disk, remove removes them",
+               left(cloud))
+        cloud.state["firewalls"]["sc-node-9-0"] = {}    # So that the next one is replaced.
+        call(cloud, "publish", publish_args(image))
+        call(cloud, "launch", launch_args(name="node-9"))
+        role = set(re.findall(r"^- (\S+)$", document("gce-role.yaml"), re.M))
+        # Beside them: the bucket's own role; the serial port, read by people.
+        rest = {"compute.instances.getSerialPortOutput"}
+        used = {u for u in cloud.used if not u.startswith("storage.")}
+        tap.ok(used == role - rest, "the documented role is what was needed, no more and no less",
+               "only used: %s; only documented: %s" % (used - role, role - rest - used))
         tap.ok(not cloud.crashes, "the emulator has not failed", cloud.crashes)
 
 
@@ -176,6 +200,13 @@ def prices():
                "a list of many pages is read to its end", r)
 
 
+def settle(cloud):
+    """Waits for the requests a killed worker has left behind in the emulator."""
+    until = time.time() + 20
+    while any(e["status"] is None for e in cloud.log) and time.time() < until:
+        time.sleep(0.02)
+
+
 def resume(image):
     """SIGKILL in the middle; SIGTERM in the middle."""
     with gce.Gce() as cloud:
@@ -189,6 +220,7 @@ def resume(image):
         r = call(cloud, "publish", publish_args(image), on_line=kill(signal.SIGKILL))
         tap.ok(r.status == -signal.SIGKILL and r.saves and r.saves[-1].get("session"),
                "a killed upload has said where it is", r)
+        settle(cloud)
         session = list(cloud.sessions.values())[0]
         have, total = len(session["data"]), len(image["data"])
         cloud.clear()
@@ -287,16 +319,25 @@ def refusals(image):
 
 
 def one_fault(kind, at, what, args, image):
-    """A fault at request 'at': it succeeds, or leaves nothing that cannot be found."""
+    """A fault at request 'at': it makes what it makes without, or leaves nothing that cannot be
+    found."""
     with gce.Gce() as cloud:
         cloud.retry_after, cloud.slow_seconds, cloud.op_ticks = 0, 0.05, 0
         if what == "launch":
             seed(cloud, image)
-        cloud.fault(kind, at=at)
+        cloud.fault("expired" if kind == "refused" else kind, at=at)
+        if kind == "refused":                   # The login that follows fails too.
+            cloud.fault("expired", at=at + 1)
         r = call(cloud, what, args)
         e = next((e for e in cloud.log if e["fault"]), None)
         where = "%s at %s" % (kind, e and e["route"])
         cloud.clear()
+        if kind == "refused" and what == "publish" and r.result:    # gc's to find, if anything.
+            rest = clean(cloud)
+            return "%s: %s left %s" % (where, what, rest) if rest else None
+        if kind == "refused" and not r.result:  # It must have undone by itself.
+            rest = set(left(cloud)) - ({"images"} if what == "launch" else set())
+            return "%s: %s left %s" % (where, what, rest) if rest else None
         if e and not r.result and not (kind == "expired" and e["path"] == "/token"):
             return "%s: %s failed: %s" % (where, what, r.error)
         if r.result:
@@ -306,9 +347,7 @@ def one_fault(kind, at, what, args, image):
                 "disks": have.get("instances"), "firewalls": ["sc-node-1-0", "sc-node-1-1"]}
             if have != want or len(have.get("instances", [1])) != 1:
                 return "%s: %s made %s" % (where, what, have)
-            if what == "launch":
-                call(cloud, "terminate", {"region": "europe-west1", "id": have["instances"][0].replace(
-                    "/", ".")})
+            return "%s: %s" % (where, cloud.crashes) if cloud.crashes else None
         if what == "launch":
             del cloud.state["images"]["appliance-1"]
         rest = clean(cloud)

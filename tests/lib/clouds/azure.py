@@ -128,6 +128,7 @@ class Azure(base.Cloud):
         self.token_seconds = 3599
         self.page_size = 100
         self.denied = set()     # Actions the application may not do.
+        self.used = set()       # Actions that were asked for.
         self.full = {}          # Size -> code of an allocation that fails.
         self.quota = None       # Text, if no machine may be made.
         self.tokens, self.ops, self.sas, self.blobs = {}, {}, {}, {}
@@ -224,6 +225,7 @@ class Azure(base.Cloud):
             raise Refuse(401, "ExpiredAuthenticationToken", "The access token has expired.")
 
     def may(self, action, scope):
+        self.used.add(action)
         if action in self.denied:
             raise Refuse(403, "AuthorizationFailed", "The client '%s' with object id '%s' does not "
                          "have authorization to perform action '%s' over scope '%s' or the scope "
@@ -314,6 +316,7 @@ class Azure(base.Cloud):
         if low == ["providers", "microsoft.network", "virtualnetworks"]:
             return self.page(q, list(self.state["virtualNetworks"].values()))
         if low == ["providers", "microsoft.compute", "virtualmachines"]:
+            self.may("Microsoft.Compute/virtualMachines/read", q.path)
             vms = self.state["virtualMachines"]
             items = [dict(vms[k], properties=dict(vms[k]["properties"], instanceView=self.view(
                 vms[k]))) if q.query.get("statusOnly") == "true" else vms[k] for k in sorted(vms)]
@@ -454,6 +457,8 @@ class Azure(base.Cloud):
 
     def check_networkInterfaces(self, body, name, old):
         p = body["properties"]
+        for what in ("networkSecurityGroups", "publicIPAddresses", "virtualNetworks/subnets"):
+            self.may("Microsoft.Network/%s/join/action" % what, name)
         if p.get("networkSecurityGroup"):
             self.need("networkSecurityGroups", p["networkSecurityGroup"]["id"])
         for c in p["ipConfigurations"]:
@@ -526,6 +531,7 @@ class Azure(base.Cloud):
             if image["properties"]["provisioningState"] != "Succeeded":
                 raise Refuse(409, "OperationNotAllowed", "The image is not ready.")
         for n in p["networkProfile"]["networkInterfaces"]:
+            self.may("Microsoft.Network/networkInterfaces/join/action", name)
             nic = self.need("networkInterfaces", n["id"])
             if nic["properties"].get("virtualMachine", {}).get("id", self.id_of(
                     "virtualMachines", name)).lower() != self.id_of("virtualMachines", name).lower():

@@ -115,6 +115,7 @@ class Gce(base.Cloud):
         self.token_seconds = 3599
         self.page_size = 500
         self.denied = set()     # Permissions the account lacks.
+        self.used = set()       # Permissions that were asked for.
         self.exhausted = set()  # Zones without capacity.
         self.quota = None       # Text of a QUOTA_EXCEEDED, if any instance may not be made.
         self.persist_half = False   # Storage keeps only a part of what is sent at once.
@@ -239,6 +240,7 @@ class Gce(base.Cloud):
                          "Request had insufficient authentication scopes.")
 
     def may(self, permission, what):
+        self.used.add(permission)
         if permission in self.denied:
             raise Refuse(403, "forbidden", "Required '%s' permission for 'projects/%s/%s'"
                          % (permission, self.project, what))
@@ -301,16 +303,13 @@ class Gce(base.Cloud):
         return Answer(200, body)
 
     def filtered(self, q, items):
-        """The two forms of filter that are used: labels.KEY=VALUE and FIELD eq "REGEX"."""
+        """The form of filter that is used: labels.KEY=VALUE."""
         text = q.query.get("filter", "")
         if not text:
             return items
         m = re.match(r"^labels\.([-_a-z0-9]+)=([-_a-z0-9]*)$", text)
         if m:
             return [i for i in items if i.get("labels", {}).get(m[1]) == m[2]]
-        m = re.match(r'^(\w+) eq "(.*)"$', text)
-        if m:
-            return [i for i in items if re.fullmatch(m[2], i.get(m[1], ""))]
         raise Refuse(400, "invalid", "Invalid value for field 'filter': '%s'" % text)
 
     def aggregated(self, q, what, items):
@@ -402,6 +401,7 @@ class Gce(base.Cloud):
         return self.aggregated(q, what, self.filtered(q, items))
 
     def c_operations(self, q, zone, parts):
+        self.may("compute.%sOperations.get" % ("zone" if zone else "global"), "operations")
         o = self.state["operations"].get(parts[0])
         if not o or o["op"].get("zone", "").rpartition("/")[2] != (zone or ""):
             raise Refuse(404, "notFound", "The resource 'operations/%s' was not found" % parts[0])
@@ -409,6 +409,7 @@ class Gce(base.Cloud):
 
     def c_machinetypes(self, q, zone, parts):
         items = self.types(zone)
+        self.may("compute.machineTypes.list", "machineTypes")
         if not parts:
             return self.page(q, "compute#machineTypeList", items)
         for i in items:
@@ -481,6 +482,8 @@ class Gce(base.Cloud):
 
     def image_insert(self, q):
         body = self.created(q, "images", "", IMAGE)
+        if body.get("labels"):
+            self.may("compute.images.setLabels", "global/images")
         source = body.get("rawDisk", {}).get("source", "")
         m = re.match(r"^https://storage\.googleapis\.com/([^/]+)/(.+)$", source)
         if not m or m[1] != self.bucket:
@@ -538,6 +541,7 @@ class Gce(base.Cloud):
         else:
             self.may("compute.firewalls.create", "global/firewalls")
             body = self.created(q, "firewalls", "", FIREWALL)
+        self.may("compute.networks.updatePolicy", "global/networks")
         net = body.get("network", "").rpartition("/")[2]
         if net != "default":
             raise Refuse(404, "notFound", "The resource 'networks/%s' was not found" % net)
@@ -608,6 +612,17 @@ class Gce(base.Cloud):
             raise Refuse(400, "invalid", "Invalid value for field 'resource.machineType': '%s'. "
                          "Machine type with name '%s' does not exist in zone '%s'."
                          % (kind, m and m[2], zone))
+        # What an insert needs beside instances.create follows from what is in it.
+        init = body["disks"][0].get("initializeParams", {}) if body.get("disks") else {}
+        for needed, given in (
+                ("disks.create", True), ("images.useReadOnly", init.get("sourceImage")),
+                ("subnetworks.use", True), ("disks.setLabels", init.get("labels")),
+                ("subnetworks.useExternalIp", "accessConfigs" in str(body)),
+                ("instances.setLabels", body.get("labels")),
+                ("instances.setTags", body.get("tags")),
+                ("instances.setMetadata", body.get("metadata"))):
+            if given:
+                self.may("compute." + needed, "zones/%s/instances" % zone)
         disks = body.get("disks", [])
         if len(disks) != 1 or not disks[0].get("boot"):
             raise Refuse(400, "invalid", "Invalid value for field 'resource.disks': a boot disk "
