@@ -20,10 +20,13 @@ int image_file_open(const char *path, struct image_file *ret,
                     struct sc_err *err)
 {
     struct stat st;
-    *ret = (struct image_file){ .fd = open(path, O_RDONLY | O_CLOEXEC),
-                                .path = path };
-    if (ret->fd < 0 || fstat(ret->fd, &st) < 0)
-        return sc_fail(err, -errno, "file '%s': %s", path, strerror(errno));
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int e = errno; /* strerror may change it. */
+    *ret = (struct image_file){ .fd = fd, .path = path };
+    if (fd < 0)
+        return sc_fail(err, -e, "file '%s': %s", path, strerror(e));
+    if (fstat(fd, &st) < 0)
+        return sc_fail(err, -EIO, "file '%s': cannot be looked at", path);
     if (!S_ISREG(st.st_mode) || st.st_size == 0)
         return sc_fail(err, -EINVAL, "file '%s': not a file with content",
                        path);
@@ -47,12 +50,12 @@ int image_file_read(const struct image_file *f, uint64_t at, void *buf,
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0) {
+            int e = errno;
             unsigned long long where = at;
             where += done;
-            return sc_fail(err, n < 0 ? -errno : -EINVAL,
+            return sc_fail(err, n < 0 ? -e : -EINVAL,
                            "file '%s': byte %llu: %s", f->path, where,
-                           n < 0 ? strerror(errno)
-                                 : "the file has become shorter");
+                           n < 0 ? strerror(e) : "the file has become shorter");
         }
         done += (uint64_t)n;
     }

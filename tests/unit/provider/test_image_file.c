@@ -55,7 +55,8 @@ Test(image_file, what_is_no_file_with_content_is_refused)
     char path[32];
     struct image_file f;
     struct sc_err err = { 0 };
-    cr_expect_eq(image_file_open("/nonexistent", &f, &err), -ENOENT);
+    unlink(file_with("", path));
+    cr_expect_eq(image_file_open(path, &f, &err), -ENOENT);
     cr_expect_eq(image_file_open("/tmp", &f, &err), -EINVAL);
     image_file_close(&f);
     cr_expect_eq(image_file_open(file_with("", path), &f, &err), -EINVAL);
