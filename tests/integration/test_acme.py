@@ -186,7 +186,7 @@ def journey(w):
 
     # Those that only wait, meanwhile, as machines of their own.
     absent = w.elsewhere("absent", directory=f"https://127.0.0.1:{free_port()}/dir")
-    stranger = w.elsewhere("stranger", ca=None)
+    stranger = w.elsewhere("stranger", ca=None, email=None)
     w.asks()
     code, out, said = w.run()
     ok(code == 0 and f"certificate for https://{NAME}" in said and not listens(w.http),
