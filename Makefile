@@ -222,6 +222,10 @@ check-oracles: $(deps) ## emulated GCE and Azure and our requests to them, again
 	@tests/lib/fetch-oracles
 	@tests/run --only provider_libcloud integration
 	@tests/run --only provider_azure_models integration
+check-openstack: $(deps) ## sc-provider's whole journey against real OpenStack services, all on loopback (Debian packages)
+	@$(MAKE) --no-print-directory -j2 all
+	@tests/lib/install-packages tests/lib/openstack-packages.list
+	@tests/run $(if $(T),--only $(T)) openstack
 lint: $(deps)          ## layout, clang-tidy, cppcheck, the repository's rules
 	@tests/run lint
 unit: $(deps) unit-build   ## unit tests alone

@@ -6,8 +6,8 @@
 
 #include "provider/p_openstack.h"
 
-#define RAX_CONTAINER "supercloud-images" /* unless the settings say another   \
-                                           */
+/* Unless the settings say another. */
+#define RAX_CONTAINER "supercloud-images"
 /* Objects of ours are RAX_PREFIX CLUSTER/TOKEN/NAME.vhd (and below it its
  * segments): the name is the tag. */
 #define RAX_PREFIX "supercloud/"

@@ -10,6 +10,7 @@ from which this is derived; there is no Neutron and no Cinder.
 The import refuses what Rackspace's documents say it refuses: what is no VHD, a disk over 40 GB, a
 UUID of zero, a disk with a parent, properties beside the name.
 """
+import email.utils
 import hashlib
 import os
 import struct
@@ -110,6 +111,7 @@ class Rackspace(openstack.OpenStack):
                 service("cloudServers", "compute", "/first-generation/v1.0/" + TENANT),
                 service("cloudServersOpenStack", "compute", "/compute/v2/" + TENANT),
                 service("cloudImages", "image", "/image/v2"),
+                service("cloudFilesCDN", "rax:object-cdn", "/cdn/v1/MossoCloudFS_" + TENANT),
                 service("cloudFiles", "object-store",
                         "/files/v1/MossoCloudFS_" + TENANT)]}})
 
@@ -231,10 +233,12 @@ class Rackspace(openstack.OpenStack):
             return Answer(201, b"", {"ETag": md5})
         if name not in objects:
             raise self.not_found("The object does not exist.")
+        about = {"ETag": objects[name]["hash"], "Content-Type": "application/octet-stream",
+                 "Last-Modified": email.utils.formatdate(usegmt=True)}
         if q.method == "HEAD":
-            return Answer(200, b"", {"ETag": objects[name]["hash"]})
+            return Answer(200, b"", dict(about, **{"Content-Length": str(objects[name]["bytes"])}))
         if q.method == "GET":
-            return Answer(200, self.read_object(s, region, container, name))
+            return Answer(200, self.read_object(s, region, container, name), about)
         if q.method == "DELETE":
             del objects[name], self.objects[key]
             return Answer(204)
@@ -251,6 +255,10 @@ class Rackspace(openstack.OpenStack):
                 raise Refused(409, "There was a conflict: the container is not empty.")
             del s["containers"][name]
             return Answer(204)
+        if q.method == "HEAD":
+            return Answer(204, b"", {
+                "X-Container-Object-Count": str(len(objects)),
+                "X-Container-Bytes-Used": str(sum(o["bytes"] for o in objects.values()))})
         if q.query.get("format") != "json":
             raise Refused(406, "Only format=json is emulated")
         names = sorted(n for n in objects if n.startswith(q.query.get("prefix", ""))
