@@ -239,9 +239,10 @@ bench: $(deps) all     ## every benchmark, against its peer in the same run
 	@for b in tests/bench/bench_*; do "$$b" || exit 1; done
 fuzz: $(deps) fuzz-build ## every decoder for FUZZ_TIME seconds (default 30)
 	@tests/fuzz/run $(fuzz_bin)
-image: $(deps)         ## an appliance image: PROVIDER=local|ec2|gce|azure|rackspace|rackspace-classic DISTRO=debian
+image: $(deps)         ## an appliance image: PROVIDER=local|ec2|gce|azure|rackspace|rackspace-classic DISTRO=centos|debian
+	@$(if $(filter debian,$(DISTRO)),,tests/lib/install-packages tests/lib/image-packages.list)
 	@$(MAKE) --no-print-directory -j2 all
-	@images/build --bin $O/bin --provider $(or $(PROVIDER),local) --distro $(or $(DISTRO),debian)
+	@images/build --bin $O/bin --provider $(or $(PROVIDER),local) --distro $(or $(DISTRO),centos)
 guest:                 ## the small guest of demo and tests
 	@images/guest/build --output $O/guest
 hypervisor:            ## Xen-Blanket into the cache

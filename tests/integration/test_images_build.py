@@ -38,10 +38,10 @@ def test_arguments():
         ("an unknown provider", ["--provider", "moon"], "no provider 'moon'; there are: azure ec2"),
         ("a folder that is shared by providers", ["--provider", "cloud"], "no provider 'cloud'"),
         ("an unknown distribution", ["--provider", "local", "--distro", "beos"],
-         "no distribution 'beos'; there are: debian"),
+         "no distribution 'beos'; there are: centos debian"),
         ("an unknown argument", ["--speed"], "unknown argument '--speed'"),
         ("a value left out", ["--provider"], "--provider needs a value"),
-        ("a folder without programs", ["--provider", "local", "--distro", "debian", "--bin", "/nonexistent"], "run make first"),
+        ("a folder without programs", ["--provider", "local", "--distro", "debian", "--bin", "/dev/null/none"], "run make first"),
     ]
     for name, args, words in cases:
         p = run(build, *args)
