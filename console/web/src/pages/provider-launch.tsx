@@ -173,7 +173,7 @@ export function Launch({ provider, image: wanted, onClose, onDone }: { provider:
           />
           <p class="field-hint spot-hint">
             The provider may take a spot instance back at short notice (EC2 two minutes, GCE and Azure half a minute). The node is told,
-            gets no new VMs, and its VMs are moved away if there is time.
+            gets no new VMs, and you can migrate the ones it has in that time.
           </p>
         </div>
       )}
