@@ -8,12 +8,8 @@
 #include <ctype.h>
 
 static const struct provider_class *const classes[] = {
-    &p_local_class,
-    &p_ec2_class,
-    &p_gce_class,
-    &p_azure_class,
-    &p_openstack_class,
-    &p_rackspace_classic_class,
+    &p_local_class, &p_ec2_class,       &p_gce_class,
+    &p_azure_class, &p_openstack_class, &p_rackspace_classic_class,
 };
 
 const struct provider_class *provider_class_at(size_t i)
