@@ -17,9 +17,9 @@ import rackspace                                       # noqa: E402
 tap = base.Tap()
 
 
-def command(cloud, *args):
+def command(cloud, folder, *args):
     """The openstack command; its JSON, or text that says why not."""
-    env = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "LANG": "C.UTF-8",
+    env = {"PATH": "/usr/bin:/bin", "HOME": folder, "LANG": "C.UTF-8",
            "PYTHONWARNINGS": "ignore", "OS_AUTH_URL": cloud.url + "/identity/v3",
            "OS_USERNAME": emulated.USER, "OS_PASSWORD": emulated.PASSWORD, "OS_PROJECT_NAME":
            emulated.PROJECT, "OS_USER_DOMAIN_NAME": "Default", "OS_PROJECT_DOMAIN_NAME": "Default",
@@ -36,31 +36,31 @@ def openstack_command(cloud, folder):
     path = os.path.join(folder, "disk")
     with open(path, "wb") as f:
         f.write(os.urandom(100000))
-    out = command(cloud, "token", "issue", "-f", "json")
+    out = command(cloud, folder, "token", "issue", "-f", "json")
     tap.ok(isinstance(out, dict) and out["project_id"] == "p" * 32, "a token is issued", out)
-    out = command(cloud, "image", "create", "--disk-format", "qcow2", "--container-format", "bare",
+    out = command(cloud, folder, "image", "create", "--disk-format", "qcow2", "--container-format", "bare",
                   "--file", path, "--property", "supercloud_cluster=c", "one", "-f", "json")
-    listed = command(cloud, "image", "list", "-f", "json")
+    listed = command(cloud, folder, "image", "list", "-f", "json")
     tap.ok(isinstance(listed, list) and [(i["Name"], i["Status"]) for i in listed]
            == [("one", "active")], "an image is made and listed", (out, listed))
-    out = command(cloud, "flavor", "list", "-f", "json")
+    out = command(cloud, folder, "flavor", "list", "-f", "json")
     tap.ok(isinstance(out, list) and len(out) == 6, "flavors are listed", out)
-    group = command(cloud, "security", "group", "create", "g", "-f", "json")
-    rule = command(cloud, "security", "group", "list", "-f", "json")
+    group = command(cloud, folder, "security", "group", "create", "g", "-f", "json")
+    rule = command(cloud, folder, "security", "group", "list", "-f", "json")
     tap.ok(isinstance(group, dict) and isinstance(rule, list) and rule[0]["Name"] == "g",
            "a security group is made and listed", (group, rule))
     net = cloud.network_id("RegionOne", "inside")
-    out = command(cloud, "server", "create", "--image", "one", "--flavor", "m1.small", "--nic",
+    out = command(cloud, folder, "server", "create", "--image", "one", "--flavor", "m1.small", "--nic",
                   "net-id=" + net, "--security-group", group["id"], "--wait", "s", "-f", "json")
     tap.ok(isinstance(out, dict) and out["status"] == "ACTIVE", "a server is made and waited for",
            out)
-    out = command(cloud, "server", "stop", "s")
-    listed = command(cloud, "server", "list", "-f", "json")
+    out = command(cloud, folder, "server", "stop", "s")
+    listed = command(cloud, folder, "server", "list", "-f", "json")
     tap.ok(isinstance(listed, list) and [s["Name"] for s in listed] == ["s"]
            and "10.1." in json.dumps(listed), "it is listed, with its address", (out, listed))
-    out = command(cloud, "server", "delete", "--wait", "s")
-    out2 = command(cloud, "security", "group", "delete", group["id"])
-    out3 = command(cloud, "image", "delete", "one")
+    out = command(cloud, folder, "server", "delete", "--wait", "s")
+    out2 = command(cloud, folder, "security", "group", "delete", group["id"])
+    out3 = command(cloud, folder, "image", "delete", "one")
     tap.ok(cloud.has() == {}, "all of it is deleted", (out, out2, out3, cloud.has()))
 
 

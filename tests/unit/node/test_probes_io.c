@@ -42,7 +42,7 @@ Test(probes_io, a_folder_that_is_not_there_is_said)
 {
     struct disk_facts d;
     struct probe_result r;
-    probes_disk_try("/nonexistent", 1 << 20, 10, &d);
+    probes_disk_try("/proc/nonexistent", 1 << 20, 10, &d);
     cr_expect_eq(d.code, -ENOENT);
     probe_decide_disk(&d, &r);
     cr_expect(strstr(r.value, "making a file: No such"), "%s", r.value);

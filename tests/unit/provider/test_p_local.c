@@ -30,11 +30,17 @@ static void set_up(void)
     cr_assert(mkdtemp(folder));
     snprintf(path, sizeof path, "%s/bin", folder);
     mkdir(path, 0755);
-    /* Sleeps with the instance's folder on its command line, as QEMU has. */
-    put_program("qemu-system-x86_64",
-                "printf '%s\\n' \"$@\" > arguments\n"
-                "setsid sh -c 'sleep 60' \"$PWD/\" >/dev/null 2>&1 &\n"
-                "echo $! > qemu.pid");
+    /* Lives for a minute with the instance's folder on its command line, as
+     * QEMU has (so the shell must not become the last program it runs), and is
+     * there when its starter ends. */
+    put_program(
+        "qemu-system-x86_64",
+        "printf '%s\\n' \"$@\" > arguments\n"
+        "setsid sh -c 'for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 5; "
+        "done' \"$PWD/\" >/dev/null 2>&1 &\n"
+        "until tr '\\0' ' ' </proc/$!/cmdline | grep -q \"for.*$PWD/\"; "
+        "do sleep 0.01; done\n"
+        "echo $! > qemu.pid");
     put_program("qemu-img", "touch disk.qcow2");
     put_program("mkfs.vfat", "touch seed.img");
     put_program("mcopy", "exit 0");
