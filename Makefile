@@ -194,7 +194,7 @@ help:                  ## this table
 	@sed -nE 's/^([a-z][a-z0-9-]*):[^#]*## (.*)/  \1|\2/p' Makefile | column -t -s'|'
 	@echo "Variables: O=build (output folder), T=name (one test), SC_CACHE=folder (slow artefacts)"
 
-demo: $(deps)          ## two emulated providers, a VM that live-migrates between them (RTT= LOSS= RATE=)
+demo: $(deps)          ## two emulated providers, a VM that live-migrates between them (RTT= LOSS= RATE= PROVIDERS=ec2,gce)
 	@tests/demo/demo up
 demo-down:             ## ends the demo, leaves no process and no mount behind
 	@tests/demo/demo down
