@@ -212,6 +212,7 @@ check-e2e: $(deps)     ## the whole demo with five migrations, and the image's b
 	@$(MAKE) --no-print-directory -j2 all
 	@tests/run $(if $(T),--only $(T)) e2e
 check-images: $(deps)  ## each provider's image boots on hardware like its provider's, joins, runs a guest
+	@tests/lib/install-packages tests/lib/image-packages.list
 	@$(MAKE) --no-print-directory -j2 all guest
 	@tests/run $(if $(T),--only $(T)) images
 check-mutants: $(deps) ## takes the handling of each bad day out: its test must fail then
@@ -220,8 +221,7 @@ check-mutants: $(deps) ## takes the handling of each bad day out: its test must 
 check-oracles: $(deps) ## emulated GCE and Azure and our requests to them, against independent clients (Debian packages)
 	@$(MAKE) --no-print-directory -j2 all
 	@tests/lib/fetch-oracles
-	@tests/run --only provider_libcloud integration
-	@tests/run --only provider_azure_models integration
+	@tests/run $(if $(T),--only $(T)) oracles
 check-openstack: $(deps) ## sc-provider's whole journey against real OpenStack services, all on loopback (Debian packages)
 	@$(MAKE) --no-print-directory -j2 all
 	@tests/lib/install-packages tests/lib/openstack-packages.list
