@@ -319,6 +319,9 @@ static int code_of(CURLcode code, bool *ret_sent, bool *ret_again)
     case CURLE_OPERATION_TIMEDOUT:
         return -ETIMEDOUT;
     case CURLE_GOT_NOTHING:
+    /* Not HTTP, as after the rest of an answer that somebody cut. */
+    case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_RECV_ERROR:
     case CURLE_SEND_ERROR:
     case CURLE_PARTIAL_FILE:

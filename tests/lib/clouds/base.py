@@ -261,7 +261,8 @@ class Cloud:
             h.send_header(name, value)
         h.end_headers()
         if fault and fault.kind == "truncated":
-            h.wfile.write(answer.body[:len(answer.body) // 2])
+            if h.command != "HEAD":             # Which has no body: it just breaks off.
+                h.wfile.write(answer.body[:len(answer.body) // 2])
             h.wfile.flush()
             raise Cut()
         if h.command != "HEAD":

@@ -193,6 +193,21 @@ Test(web,
     stop(&s);
 }
 
+Test(web, an_answer_that_is_not_http_is_a_broken_connection)
+{
+    struct script s = { .answers = { "the rest of another answer\n\n", OK } };
+    struct web_answer a = { 0 };
+    struct sc_err err = { 0 };
+    start(&s);
+    SC_AUTO(web_free) struct web *w = new_web(NULL);
+    struct web_request q = { .method = "GET" };
+    cr_assert_eq(get(w, &s, q, &a, &err), 0, "%s", err.text);
+    cr_expect_str_eq(a.body, "hi");
+    cr_expect_eq(s.n_seen, 2);
+    web_answer_clear(&a);
+    stop(&s);
+}
+
 static void expect_wait(const char *refusal, double at_least, double at_most)
 {
     struct script s = { .answers = { refusal, OK } };
