@@ -21,6 +21,7 @@
 enum {
     NETWORK_PATIENCE_MS = 15000,
     CONNECT_PATIENCE_MS = 20000,
+    PREPARE_PATIENCE_MS = 60000,
     PREPARE_TIMEOUT_MS = 120000,
     QUERY_TIMEOUT_MS = 10000,
     RESOLVE_MS = 500,
@@ -219,7 +220,7 @@ static void prepare_answer(struct ctl *ctl, struct job *job,
 {
     struct sc_err bad;
     if (err->code == -EAGAIN) {
-        job_retry(ctl, job, CONNECT_PATIENCE_MS, err);
+        job_retry(ctl, job, PREPARE_PATIENCE_MS, err);
         return;
     }
     if (err->code) {

@@ -178,6 +178,10 @@ static int may_come(struct node *n, const struct vmspec *spec,
         return sc_fail(err, -EAGAIN,
                        "vm '%s': a cancelled migration is being cleaned up",
                        spec->name);
+    if (vm->out && strcmp(mig_out_state(vm->out), "sending") != 0)
+        return sc_fail(err, -EAGAIN,
+                       "vm '%s': its last migration is still leaving here",
+                       spec->name);
     if (vm->phase != VM_STOPPED || vm->vol_op)
         return sc_fail(err, -EEXIST, "vm '%s': it is here already, %s",
                        spec->name, vm_phase_name(vm->phase));

@@ -17,6 +17,7 @@
 enum { PATIENCE_MS = 30000, CALLS_MAX = 256 };
 #define VM_ID "11111111-1111-4111-8111-111111111111"
 #define MIG_ID "22222222-2222-4222-8222-222222222222"
+#define OTHER_MIG_ID "22222222-2222-4222-8222-333333333333"
 #define VOLUME_ID "33333333-3333-4333-8333-333333333333"
 #define KERNEL_ID "44444444-4444-4444-8444-444444444444"
 
@@ -296,20 +297,27 @@ static struct sc_err start(struct site *s, unsigned memory_mib)
     return call(s, "vm.start", p, NULL);
 }
 
-static struct sc_err prepare(struct site *src, struct site *dst,
-                             unsigned memory_mib, char ticket[65])
+static struct sc_err prepare_as(const char *id, unsigned epoch,
+                                struct site *src, struct site *dst,
+                                unsigned memory_mib, char ticket[65])
 {
-    cJSON *p = json("{\"migration_id\":\"" MIG_ID "\",\"from\":{\"node_id\":"
+    cJSON *p = json("{\"migration_id\":\"%s\",\"from\":{\"node_id\":"
                     "\"%s\",\"nid\":%u,\"address\":\"127.0.0.1\"}}",
-                    src->id, src->nid),
+                    id, src->id, src->nid),
           *result = NULL;
-    cJSON_AddItemToObject(p, "vm", spec(2, memory_mib));
+    cJSON_AddItemToObject(p, "vm", spec(epoch, memory_mib));
     struct sc_err e = call(dst, "vm.prepare_in", p, &result);
     if (result)
         snprintf(ticket, 65, "%s",
                  cJSON_GetObjectItem(result, "ticket")->valuestring);
     cJSON_Delete(result);
     return e;
+}
+
+static struct sc_err prepare(struct site *src, struct site *dst,
+                             unsigned memory_mib, char ticket[65])
+{
+    return prepare_as(MIG_ID, 2, src, dst, memory_mib, ticket);
 }
 
 static void send_out(struct site *src, struct site *dst, const char *ticket,
@@ -551,6 +559,27 @@ Test(node, a_cancelled_migration_can_never_be_begun)
     cr_expect_str_eq(cJSON_GetObjectItem(r, "state")->valuestring, "cancelled");
     cJSON_Delete(r);
     cr_expect_eq(prepare(&w.a, &w.b, 64, ticket).code, -EEXIST);
+    world_end(&w);
+}
+
+Test(node, a_guest_that_has_not_wholly_left_may_come_back_a_little_later)
+{
+    struct world w;
+    struct answer sent = { 0 };
+    char ticket[65];
+    world_start(&w);
+    cr_assert_eq(start(&w.a, 64).code, 0);
+    w.a.hold = "volume.release";
+    cr_assert_eq(prepare(&w.a, &w.b, 64, ticket).code, 0);
+    send_out(&w.a, &w.b, ticket, &sent);
+    UNTIL(&w, runs(&w.b) && w.a.held);
+    cr_expect_eq(prepare_as(OTHER_MIG_ID, 3, &w.b, &w.a, 64, ticket).code,
+                 -EAGAIN, "it is still leaving");
+    w.a.hold = NULL;
+    rpc_reply(SC_TAKE(w.a.held), NULL);
+    UNTIL(&w, sent.there && phase(&w.a) == VM_N_PHASES);
+    cr_expect_eq(prepare_as(OTHER_MIG_ID, 3, &w.b, &w.a, 64, ticket).code, 0);
+    cJSON_Delete(sent.result);
     world_end(&w);
 }
 
