@@ -19,6 +19,9 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 BUILD = os.path.abspath(os.environ.get("SC_BUILD", os.path.join(TOP, "build")))
 ACME = os.path.join(TOP, "appliance/rootfs/usr/lib/supercloud/appliance/acme")
 NAME = "cloud.example.org"
+sys.path.insert(0, os.path.join(TOP, "tests/lib"))
+from ports import free_port, free_ports               # noqa: E402
+
 n = failed = 0
 
 
@@ -31,12 +34,6 @@ def ok(good, name, why=""):
         print(f"# {time.monotonic():.1f}", flush=True)
     if not good and why != "":
         print("# " + str(why)[-1500:].replace("\n", "\n# "), flush=True)
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def wait_for(what, fn, timeout=30):
@@ -57,8 +54,8 @@ class World:
     def __init__(self):
         self.dir = tempfile.mkdtemp(prefix="sc-acme-test-")
         self.procs = []
-        self.acme, self.manage, self.http, self.dns, self.dns_manage, self.console, rpc, flow = (
-            free_port() for _ in range(8))
+        (self.acme, self.manage, self.http, self.dns, self.dns_manage, self.console, rpc,
+         flow) = free_ports(8)
         self.serial = os.path.join(self.dir, "serial")
         self.rpc, self.flow = rpc, flow
         os.makedirs(self.path("etc"))

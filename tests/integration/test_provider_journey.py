@@ -11,7 +11,6 @@ import importlib
 import json
 import os
 import re
-import socket
 import ssl
 import struct
 import subprocess
@@ -23,22 +22,15 @@ import http.client
 import yaml
 
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
-sys.path.insert(0, os.path.join(TOP, "tests/lib/clouds"))
+sys.path[:0] = [os.path.join(TOP, "tests/lib"), os.path.join(TOP, "tests/lib/clouds")]
 import base                                            # noqa: E402
 import azure                                           # noqa: E402
 import ec2                                             # noqa: E402
 import gce                                             # noqa: E402
+from ports import free_ports                           # noqa: E402
 
 tap = base.Tap()
 MIB = 1 << 20
-
-
-def free_ports(n):
-    socks = [socket.create_server(("127.0.0.1", 0)) for _ in range(n)]
-    ports = [s.getsockname()[1] for s in socks]
-    for s in socks:
-        s.close()
-    return ports
 
 
 def wait(what, fn, timeout=60):

@@ -8,10 +8,11 @@ Used by tests/e2e/test_demo_*.py.  Prints TAP.
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
+
+from ports import free_port
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 DEMO = os.path.join(TOP, "tests", "demo", "demo")
@@ -31,12 +32,6 @@ def ok(good, name, detail=""):
 def done():
     print("1..%d" % n)
     sys.exit(failed != 0)
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def left_behind(folder):

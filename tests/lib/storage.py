@@ -15,14 +15,10 @@ import tempfile
 import time
 import uuid
 
+from ports import free_port
+
 BUILD = os.environ.get("SC_BUILD", "build")
 BIN = os.path.join(BUILD, "bin")
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class RpcError(Exception):

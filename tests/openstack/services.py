@@ -30,22 +30,14 @@ import urllib.error
 import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "../lib"))
+from ports import free_ports                           # noqa: E402
+
 PYTHON = "/usr/bin/python3"
 RABBIT = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 HOST = "127.0.0.1"
 EMULATED_HOST = "emulated-host"
 _libc = ctypes.CDLL(None, use_errno=True)
-
-
-def free_ports(n):
-    """'n' different free ports of the loopback address."""
-    sockets = [socket.socket() for _ in range(n)]
-    for s in sockets:
-        s.bind((HOST, 0))
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
 
 
 def wait_for(what, fn, timeout, every=0.2, process=None):

@@ -6,6 +6,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "hypervisor/hv_fake.h"
+#include "tests/lib/free_port.h"
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
@@ -113,17 +114,6 @@ static bool called(const struct site *s, const char *method)
             sc_loop_run_once((w)->loop, 50);                                   \
         cr_assert(condition, "it did not come to: " #condition);               \
     } while (0)
-
-static uint16_t free_port(int type)
-{
-    struct sockaddr_in a = { .sin_family = AF_INET };
-    socklen_t len = sizeof a;
-    int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
-    cr_assert(fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof a) == 0 &&
-              getsockname(fd, (struct sockaddr *)&a, &len) == 0);
-    close(fd);
-    return ntohs(a.sin_port);
-}
 
 static void make_pki(struct world *w, struct site *s)
 {

@@ -3,6 +3,7 @@
 #include "storage/peers.h"
 
 #include "storage/crc32c.h"
+#include "tests/lib/free_port.h"
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
@@ -76,17 +77,6 @@ static void on_up(void *arg, uint16_t nid)
     ((struct side *)arg)->n_up++;
 }
 
-static uint16_t free_port(void)
-{
-    struct sockaddr_in in = { .sin_family = AF_INET };
-    socklen_t size = sizeof in;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    cr_assert_eq(bind(fd, (struct sockaddr *)&in, sizeof in), 0);
-    cr_assert_eq(getsockname(fd, (struct sockaddr *)&in, &size), 0);
-    close(fd);
-    return ntohs(in.sin_port);
-}
-
 static void path(char ret[128], const char *name, const char *end)
 {
     snprintf(ret, 128, "%s/%s%s", dir, name, end);
@@ -106,7 +96,7 @@ static void make_side(struct side *s, const char *id)
     cr_assert_eq(tls_sign(ca, ca_key, csr, id, "node", NULL, 1, &pem, &err), 0);
     cr_assert_eq(tls_write_file(cert, pem, 0600, &err), 0);
     cr_assert_eq(tls_ctx_new(ca, cert, key, &s->tls, &err), 0, "%s", err.text);
-    s->port = free_port();
+    s->port = free_port(SOCK_STREAM);
     struct peers_options o = { .port = s->port,
                                .tls = s->tls,
                                .table_file = table };
@@ -286,7 +276,7 @@ Test(peers, the_table_is_kept_for_a_start_without_the_controller, .init = setup,
     struct sc_err err;
     path(table, ID_A, ".json");
     peers_free(SC_TAKE(a.peers));
-    struct peers_options options = { .port = free_port(),
+    struct peers_options options = { .port = free_port(SOCK_STREAM),
                                      .tls = a.tls,
                                      .table_file = table };
     struct peers_ops ops = { &a, on_fetch, on_handover, on_prepared, on_up };
