@@ -34,7 +34,6 @@ struct p_azure {
     struct provider up; /* Must be first. */
     struct web *web;
     struct rest rest;
-    bool undoing; /* A cancelled call is being undone. */
     char *tenant, *client, *secret, *subscription, *group, *location, *ca_file;
     char *management, *login, *prices; /* URLs without a last '/'. */
 };
@@ -60,9 +59,6 @@ const struct azure_type *azure_type(enum azure_kind kind);
 extern const struct rest_word azure_words[];
 int azure_login(void *arg, char **ret, uint64_t *ret_until, struct sc_err *err);
 bool azure_cancelled(void *arg);
-void azure_undoing(struct p_azure *p, bool on);
-int azure_pause(struct p_azure *p, unsigned ms,
-                struct sc_err *err) SC_MUST_CHECK;
 /* The resource's id: "/subscriptions/S/resourceGroups/G/providers/..." */
 void azure_id(const struct p_azure *p, enum azure_kind kind, const char *name,
               char ret[AZURE_URL_MAX]);

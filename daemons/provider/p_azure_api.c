@@ -96,17 +96,6 @@ bool azure_cancelled(void *arg)
     return provider_cancelled(arg);
 }
 
-void azure_undoing(struct p_azure *p, bool on)
-{
-    p->undoing = on;
-    web_undoing(p->web, on);
-}
-
-int azure_pause(struct p_azure *p, unsigned ms, struct sc_err *err)
-{
-    return rest_pause(ms, p->undoing ? NULL : azure_cancelled, p, err);
-}
-
 int azure_login(void *arg, char **ret, uint64_t *ret_until, struct sc_err *err)
 {
     struct p_azure *p = arg;
@@ -226,7 +215,7 @@ static int poll_operation(struct p_azure *p, const char *url, bool by_location,
             return sc_fail(err, -ETIMEDOUT,
                            "azure: %s: not done after %d minutes", what,
                            WAIT_MAX_MS / 60000);
-        r = azure_pause(p, pause, err);
+        r = web_pause(p->web, pause, err);
         if (r == 0)
             r = rest_do(&p->rest,
                         &(struct rest_request){

@@ -45,7 +45,7 @@ static int settled(struct publish *s, enum azure_kind kind, const char *name,
             !strcmp(ret_state, "Canceled"))
             return 0;
         rest_answer_clear(ret);
-        r = azure_pause(s->p, 1000, err);
+        r = web_pause(s->p->web, 1000, err);
         if (r < 0)
             return r;
     }
@@ -163,7 +163,7 @@ static int make_image(struct publish *s, struct sc_err *err)
 
 static void undo(struct publish *s)
 {
-    azure_undoing(s->p, true);
+    web_undoing(s->p->web, true);
     provider_progress(&s->p->up, "undo", 0, 0);
     if (s->made_image)
         (void)!azure_remove_one(s->p, AZURE_IMAGE, s->q->name, NULL);
@@ -173,7 +173,7 @@ static void undo(struct publish *s)
                         NULL, true, NULL, NULL);
         (void)!azure_remove_one(s->p, AZURE_DISK, s->disk, NULL);
     }
-    azure_undoing(s->p, false);
+    web_undoing(s->p->web, false);
 }
 
 static int prepare(struct publish *s, struct sc_err *err)
@@ -211,9 +211,9 @@ static int publish(struct publish *s, struct sc_err *err)
         undo(s);
     if (r == 0) {
         /* The image is there; a disk that stays is for gc to find. */
-        azure_undoing(s->p, true);
+        web_undoing(s->p->web, true);
         (void)!azure_remove_one(s->p, AZURE_DISK, s->disk, NULL);
-        azure_undoing(s->p, false);
+        web_undoing(s->p->web, false);
     }
     return r;
 }

@@ -165,10 +165,10 @@ int azure_launch(struct provider *up, const struct provider_launch *l,
     if (r == 0)
         r = azure_instance(s.p, l->name, ret, err);
     if (r < 0 && s.made && azure_for_good(r)) {
-        azure_undoing(s.p, true);
+        web_undoing(s.p->web, true);
         provider_progress(&s.p->up, "undo", 0, 0);
         (void)!azure_remove_machine(s.p, l->name, NULL);
-        azure_undoing(s.p, false);
+        web_undoing(s.p->web, false);
     }
     return r;
 }

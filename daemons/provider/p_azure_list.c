@@ -220,7 +220,7 @@ int azure_fence(struct provider *up, const char *region, const char *id,
         if (r < 0 && err)
             *err = why;
         if (r == 0)
-            r = azure_pause(p, 1000, err);
+            r = web_pause(p->web, 1000, err);
     }
     return r < 0 ? r
                  : sc_fail(err, -ETIMEDOUT,

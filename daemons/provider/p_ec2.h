@@ -30,7 +30,6 @@ struct p_ec2 {
     size_t n_regions;
     unsigned retry_ms;
     long clock_offset; /* s: the provider's clock less ours. */
-    bool undoing;      /* Hooks' 'cancelled' is not asked. */
     char refusal[80];  /* The provider's code of the last refusal; "". */
 };
 
@@ -88,7 +87,6 @@ bool ec2_refused(const struct p_ec2 *p, const char *code); /* The last. */
 /* A pause before look 'n' (0, 1 ...) at something that takes its time: from
  * retry_ms to 10 s.  -ECANCELED. */
 int ec2_pause(struct p_ec2 *p, unsigned n, struct sc_err *err) SC_MUST_CHECK;
-void ec2_undoing(struct p_ec2 *p, bool on);
 /* 'region', or the first of the settings. */
 const char *ec2_region(const struct p_ec2 *p, const char *region);
 /* "2026-11-27T22:00:00.000Z" as ms; 0 if it is not a time. */

@@ -483,22 +483,8 @@ int ec2_pause(struct p_ec2 *p, unsigned n, struct sc_err *err)
     double ms = p->retry_ms;
     for (unsigned i = 0; i < n && ms < PAUSE_MAX_MS; i++)
         ms *= 1.5;
-    for (long left = ms < PAUSE_MAX_MS ? (long)ms : PAUSE_MAX_MS; left > 0;
-         left -= 50) {
-        if (!p->undoing && provider_cancelled(&p->up))
-            return sc_fail(err, -ECANCELED, "cancelled");
-        long slice = left < 50 ? left : 50;
-        nanosleep(&(struct timespec){ .tv_nsec = slice * 1000000 }, NULL);
-    }
-    return !p->undoing && provider_cancelled(&p->up)
-               ? sc_fail(err, -ECANCELED, "cancelled")
-               : 0;
-}
-
-void ec2_undoing(struct p_ec2 *p, bool on)
-{
-    p->undoing = on;
-    web_undoing(p->web, on);
+    return web_pause(p->web, ms < PAUSE_MAX_MS ? (uint64_t)ms : PAUSE_MAX_MS,
+                     err);
 }
 
 const char *ec2_region(const struct p_ec2 *p, const char *region)

@@ -204,8 +204,7 @@ void ec2_undo(struct p_ec2 *p, const char *region, enum ec2_made by,
     struct list l = { 0 };
     struct sc_err other = { 0 };
     char left[200] = "";
-    bool was = p->undoing;
-    ec2_undoing(p, true);
+    bool was = web_undoing(p->web, true);
     provider_progress(&p->up, "undo", 0, 0);
     for (size_t i = 0; i < n_known; i++) {
         struct provider_resource one = { .kind = (char *)known[i].kind,
@@ -222,7 +221,7 @@ void ec2_undo(struct p_ec2 *p, const char *region, enum ec2_made by,
             snprintf(left + len, sizeof left - len, " %s", l.items[i].id);
         }
     }
-    ec2_undoing(p, was);
+    web_undoing(p->web, was);
     size_t len = err ? strlen(err->text) : 0;
     if (err && (r < 0 || *left))
         snprintf(err->text + len, sizeof err->text - len,

@@ -33,7 +33,6 @@ struct p_gce {
     struct provider up; /* Must be first. */
     struct web *web;
     struct rest rest;
-    bool undoing;   /* A cancelled call is being undone. */
     cJSON *account; /* The service account's JSON. */
     char *project, *bucket, *region, *api_key, *ca_file;
     char *compute, *storage, *billing, *login; /* URLs without a last '/'. */
@@ -63,8 +62,6 @@ int gce_do(struct p_gce *p, const char *method, cJSON *body, bool absent_ok,
            struct sc_err *err, const char *what, const char *path, ...)
     SC_PRINTF(7, 8) SC_MUST_CHECK;
 bool gce_cancelled(void *arg);
-void gce_undoing(struct p_gce *p, bool on);
-int gce_pause(struct p_gce *p, unsigned ms, struct sc_err *err) SC_MUST_CHECK;
 /* 'text' made fit for a URL; malloc'd. */
 char *gce_escape(const char *text) SC_MUST_CHECK;
 /* "projects/P/..." of a link in whatever form; 'link' itself if it has none. */

@@ -73,17 +73,6 @@ bool gce_cancelled(void *arg)
     return provider_cancelled(arg);
 }
 
-int gce_pause(struct p_gce *p, unsigned ms, struct sc_err *err)
-{
-    return rest_pause(ms, p->undoing ? NULL : gce_cancelled, p, err);
-}
-
-void gce_undoing(struct p_gce *p, bool on)
-{
-    p->undoing = on;
-    web_undoing(p->web, on);
-}
-
 int gce_login(void *arg, char **ret, uint64_t *ret_until, struct sc_err *err)
 {
     struct p_gce *p = arg;
@@ -242,7 +231,7 @@ int gce_wait(struct p_gce *p, const cJSON *op, const char *what,
             return sc_fail(err, -ETIMEDOUT,
                            "gce: %s: operation %s is not done after %d minutes",
                            what, name, WAIT_MAX_MS / 60000);
-        int r = gce_pause(p, pause, err);
+        int r = web_pause(p->web, pause, err);
         if (r == 0)
             r = gce_call(p, "GET", NULL, &a, err, what, "%s%s/operations/%s",
                          *zone     ? "/zones/"

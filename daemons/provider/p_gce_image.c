@@ -61,7 +61,7 @@ static int find_image(struct publish *s, enum found *ret, struct sc_err *err)
         if (!pending)
             return 0;
         provider_progress(&p->up, "register", 0, 0);
-        r = gce_pause(p, 1000, err);
+        r = web_pause(p->web, 1000, err);
         if (r < 0)
             return r;
     }
@@ -138,7 +138,7 @@ static int make_image(struct publish *s, struct sc_err *err)
 
 static void undo(struct publish *s)
 {
-    gce_undoing(s->p, true);
+    web_undoing(s->p->web, true);
     provider_progress(&s->p->up, "undo", 0, 0);
     if (s->made_image)
         (void)!remove_image(s, NULL);
@@ -146,7 +146,7 @@ static void undo(struct publish *s)
         gce_upload_forget(s->p, s->upload.session);
     if (s->made_object)
         (void)!gce_object_remove(s->p, s->object, NULL);
-    gce_undoing(s->p, false);
+    web_undoing(s->p->web, false);
 }
 
 static int prepare(struct publish *s, struct sc_err *err)
@@ -205,9 +205,9 @@ static int publish(struct publish *s, struct sc_err *err)
         undo(s);
     } else if (r == 0) {
         /* The image is there; an object that stays is for gc to find. */
-        gce_undoing(s->p, true);
+        web_undoing(s->p->web, true);
         (void)!gce_object_remove(s->p, s->object, NULL);
-        gce_undoing(s->p, false);
+        web_undoing(s->p->web, false);
     }
     return r;
 }

@@ -178,7 +178,7 @@ static int launch_somewhere(struct launch *s, struct provider_instance *ret,
 
 static void undo(struct launch *s)
 {
-    gce_undoing(s->p, true);
+    web_undoing(s->p->web, true);
     provider_progress(&s->p->up, "undo", 0, 0);
     for (size_t i = 0; s->made_instance && i < s->n_zones; i++) {
         struct rest_answer a = { 0 };
@@ -192,7 +192,7 @@ static void undo(struct launch *s)
     }
     if (s->made_firewall)
         (void)!gce_firewalls_remove(s->p, s->l->name, NULL);
-    gce_undoing(s->p, false);
+    web_undoing(s->p->web, false);
 }
 
 struct price {

@@ -184,7 +184,7 @@ int gce_fence(struct provider *up, const char *region, const char *id,
             r = gce_do(p, "POST", NULL, true, err, what,
                        "/zones/%s/instances/%s/stop", zone, name);
         else if (r == 0)
-            r = gce_pause(p, 1000, err);
+            r = web_pause(p->web, 1000, err);
     }
     return r < 0 ? r
                  : sc_fail(err, -ETIMEDOUT,

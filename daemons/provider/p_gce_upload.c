@@ -143,7 +143,7 @@ static int transfer(struct p_gce *p, const struct gce_upload *u,
         if (r == 0)
             r = put(p, u, f->size, at, buf, n, &next, err);
         if (r == -EAGAIN && breaks < MAX_BREAKS) {
-            r = gce_pause(p, pause, err);
+            r = web_pause(p->web, pause, err);
             pause *= 2;
             if (r == 0)
                 r = put(p, u, f->size, 0, NULL, 0, &next, err);

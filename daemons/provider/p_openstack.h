@@ -33,7 +33,6 @@ struct openstack {
     struct provider up; /* Must be first. */
     struct web *web;
     bool classic; /* Identity v2.0, no microversions, no Neutron. */
-    bool undoing; /* os_undo: 'cancelled' is not asked. */
     /* The settings; NULL: not given. */
     char *auth_url, *username, *password, *app_id, *app_secret, *api_key;
     char *project, *user_domain, *project_domain, *region, *interface;
@@ -141,8 +140,6 @@ bool os_unknown_outcome(int code); /* It may or may not have happened. */
 int os_pause(struct openstack *o, unsigned *ms, uint64_t end, const char *what,
              struct sc_err *err) SC_MUST_CHECK;
 uint64_t os_clock(void); /* Monotonic. */
-/* While on, a cancelled call can still remove what it made. */
-void os_undo(struct openstack *o, bool on);
 
 /* Text at 'key' of 'object', "" if there is none; borrowed. */
 const char *os_str(const cJSON *object, const char *key);

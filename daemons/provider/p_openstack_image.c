@@ -149,7 +149,7 @@ static cJSON *image_json(const struct upload *u)
 static long read_file(void *arg, uint64_t at, void *buf, size_t size)
 {
     struct upload *u = arg;
-    if (!u->o->undoing && provider_cancelled(&u->o->up))
+    if (provider_cancelled(&u->o->up))
         return -ECANCELED;
     ssize_t n = pread(u->fd, buf, size, (off_t)at);
     if (n > 0)
@@ -241,11 +241,11 @@ static int upload(struct upload *u, char **ret_id, struct sc_err *err)
             *ret_id = SC_TAKE(id);
             return 0;
         }
-        os_undo(u->o, true);
+        web_undoing(u->o->web, true);
         if (id &&
             os_delete(u->o, u->region, "image", NULL, "/images/%s", id) < 0)
             sc_fail_in(err, "an image (%s) is left, gc removes it", id);
-        os_undo(u->o, false);
+        web_undoing(u->o->web, false);
         if ((!os_unknown_outcome(r) && r != -ENOENT) || n == UPLOAD_TRIES)
             return n > 1 ? sc_fail_in(err, "tried %d times", n) : r;
         struct sc_err e = { 0 };

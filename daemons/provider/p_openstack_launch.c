@@ -271,7 +271,7 @@ static int undo(struct launch *x, struct sc_err *err)
 {
     int r = 0, first = 0;
     x->others_ok = true;
-    os_undo(x->o, true);
+    web_undoing(x->o->web, true);
     for (int i = 0; i < 8 && first == 0; i++) {
         free(x->server);
         free(x->extra);
@@ -284,7 +284,7 @@ static int undo(struct launch *x, struct sc_err *err)
     r = os_volume_remove(x->o, x->region, &x->l->tags, first ? NULL : err);
     first = first ? first : r;
     r = os_net_remove(x->o, x->region, &x->l->tags, first ? NULL : err);
-    os_undo(x->o, false);
+    web_undoing(x->o->web, false);
     return first ? first : r;
 }
 

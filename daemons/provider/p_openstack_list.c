@@ -83,12 +83,6 @@ bool os_unknown_outcome(int code)
     return code == -ECONNRESET || code == -ETIMEDOUT || code == -EIO;
 }
 
-void os_undo(struct openstack *o, bool on)
-{
-    o->undoing = on;
-    web_undoing(o->web, on);
-}
-
 int os_pause(struct openstack *o, unsigned *ms, uint64_t end, const char *what,
              struct sc_err *err)
 {
@@ -99,16 +93,10 @@ int os_pause(struct openstack *o, unsigned *ms, uint64_t end, const char *what,
     if (os_clock() + *ms > end)
         return sc_fail(err, -ETIMEDOUT, "%s: waited in vain for %s",
                        o->up.class->name, what);
-    for (unsigned left = *ms; left;) {
-        unsigned slice = left < 50 ? left : 50;
-        if (!o->undoing && provider_cancelled(&o->up))
-            return sc_fail(err, -ECANCELED,
-                           "%s: cancelled while waiting for %s",
-                           o->up.class->name, what);
-        nanosleep(&(struct timespec){ .tv_nsec = (long)slice * 1000000 }, NULL);
-        left -= slice;
-    }
-    return 0;
+    if (web_pause(o->web, *ms, NULL) == 0)
+        return 0;
+    return sc_fail(err, -ECANCELED, "%s: cancelled while waiting for %s",
+                   o->up.class->name, what);
 }
 
 int os_make(struct openstack *o, const struct os_make *m, char **ret,

@@ -276,12 +276,12 @@ int rax_publish(struct provider *up, const struct provider_publish *q,
     if (!x.image)
         r = import(&x, err);
     struct sc_err why = { 0 };
-    os_undo(x.o, r < 0);
+    web_undoing(x.o->web, r < 0);
     if (r < 0 && x.image)
         (void)!os_delete(x.o, x.region, "image", NULL, "/images/%s", x.image);
     /* The file has done its work, or never will. */
     int u = rax_unstore(x.o, x.region, x.file.object, &why);
-    os_undo(x.o, false);
+    web_undoing(x.o->web, false);
     if (r < 0 && u < 0)
         sc_fail_in(err, "its file may be left (%.120s), gc removes it",
                    why.text);

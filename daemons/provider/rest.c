@@ -7,12 +7,10 @@
 #include "common/tls.h"
 
 #include <strings.h>
-#include <time.h>
 
 enum {
     RENEW_MS = 120000, /* Before its end a token is renewed. */
     MESSAGE_MAX = 300, /* Of the provider's words in an error. */
-    SLICE_MS = 50,     /* Of a pause, between two looks at 'cancelled'. */
 };
 
 uint64_t rest_now(void)
@@ -170,20 +168,6 @@ int rest_do(struct rest *r, const struct rest_request *q,
     if (q->any || (ret->status >= 200 && ret->status < 300))
         return 0;
     return rest_refuse(r, q->what, ret->status, ret->json, &ret->raw, err);
-}
-
-int rest_pause(unsigned ms, bool (*cancelled)(void *arg), void *arg,
-               struct sc_err *err)
-{
-    for (unsigned slept = 0;; slept += SLICE_MS) {
-        if (cancelled && cancelled(arg))
-            return sc_fail(err, -ECANCELED, "cancelled");
-        if (slept >= ms)
-            return 0;
-        unsigned slice = ms - slept < SLICE_MS ? ms - slept : SLICE_MS;
-        struct timespec t = { 0, (long)slice * 1000000 };
-        nanosleep(&t, NULL);
-    }
 }
 
 void rest_uuid_of(const char *seed, char ret[37])

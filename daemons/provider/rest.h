@@ -80,10 +80,6 @@ static inline unsigned rest_piece_ms(size_t size)
     return 60000 + (unsigned)(size / 65536) * 1000;
 }
 
-/* Sleeps 'ms', -ECANCELED if 'cancelled' says so meanwhile. */
-int rest_pause(unsigned ms, bool (*cancelled)(void *arg), void *arg,
-               struct sc_err *err) SC_MUST_CHECK;
-
 /* A value by its path, "networkInterfaces.0.name"; NULL: not there.  Numbers
  * are places in arrays.  rest_str: its text, "" if it is none.  rest_num: a
  * number, also of digits in a string; 0 if it is none. */

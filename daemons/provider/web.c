@@ -68,9 +68,11 @@ void web_free(struct web *w)
     free(w);
 }
 
-void web_undoing(struct web *w, bool on)
+bool web_undoing(struct web *w, bool on)
 {
+    bool was = w->undoing;
     w->undoing = on;
+    return was;
 }
 
 void web_answer_clear(struct web_answer *a)
@@ -435,15 +437,15 @@ static bool is_cancelled(const struct web *w)
     return w->o.cancelled && !w->undoing && w->o.cancelled(w->o.arg);
 }
 
-static bool sleep_ms(const struct web *w, uint64_t ms)
+int web_pause(const struct web *w, uint64_t ms, struct sc_err *err)
 {
-    for (uint64_t end = now_ms() + ms, now; (now = now_ms()) < end;) {
+    for (uint64_t end = now_ms() + ms, now; !is_cancelled(w);) {
+        if ((now = now_ms()) >= end)
+            return 0;
         uint64_t slice = end - now < SLICE_MS ? end - now : SLICE_MS;
-        if (is_cancelled(w))
-            return false;
         nanosleep(&(struct timespec){ .tv_nsec = (long)slice * 1000000 }, NULL);
     }
-    return !is_cancelled(w);
+    return sc_fail(err, -ECANCELED, "cancelled");
 }
 
 int web_do(struct web *w, const struct web_request *q, struct web_answer *ret,
@@ -472,7 +474,7 @@ int web_do(struct web *w, const struct web_request *q, struct web_answer *ret,
             return r;
         }
         web_answer_clear(&a);
-        if (!sleep_ms(w, pause))
+        if (web_pause(w, pause, NULL) < 0)
             return sc_fail(err, -ECANCELED, "%s: cancelled", host);
     }
 }

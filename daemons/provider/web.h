@@ -40,8 +40,11 @@ int web_new(const struct web_options *o, struct web **ret,
 void web_free(struct web *w); /* NULL is allowed. */
 SC_CLEANUP(struct web, web_free)
 /* While on, 'cancelled' is not asked: for undoing what a cancelled call made.
- */
-void web_undoing(struct web *w, bool on);
+ * Returns what it was. */
+bool web_undoing(struct web *w, bool on);
+/* Sleeps 'ms'; -ECANCELED as soon as 'cancelled' says so. */
+int web_pause(const struct web *w, uint64_t ms,
+              struct sc_err *err) SC_MUST_CHECK;
 
 struct web_header {
     const char *name, *value;

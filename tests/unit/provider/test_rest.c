@@ -63,18 +63,3 @@ Test(rest, the_same_seed_gives_the_same_uuid)
     cr_expect_eq(a[14], '4');
     cr_expect_not_null(strchr("89ab", a[19]));
 }
-
-static bool no(void *arg)
-{
-    return *(int *)arg > 0;
-}
-
-Test(rest, a_pause_ends_when_it_is_cancelled)
-{
-    int cancelled = 1;
-    struct sc_err err = { 0 };
-    uint64_t before = rest_now();
-    cr_expect_eq(rest_pause(60000, no, &cancelled, &err), -ECANCELED);
-    cr_expect_lt(rest_now() - before, 30000);
-    cr_expect_eq(rest_pause(1, NULL, NULL, &err), 0);
-}

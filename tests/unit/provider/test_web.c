@@ -353,6 +353,18 @@ Test(web, a_cancelled_request_is_not_tried_again_but_undoing_goes_on)
     stop(&s);
 }
 
+Test(web, a_pause_ends_when_it_is_cancelled_but_not_while_undoing)
+{
+    struct sc_err err = { 0 };
+    SC_AUTO(web_free) struct web *w = new_web(always);
+    /* Not cut short, it would outlast the test's own limit of time. */
+    cr_expect_eq(web_pause(w, UINT32_MAX, &err), -ECANCELED);
+    cr_expect_str_eq(err.text, "cancelled");
+    cr_expect_not(web_undoing(w, true));
+    cr_expect_eq(web_pause(w, 1, &err), 0);
+    cr_expect(web_undoing(w, false));
+}
+
 static long read_letters(void *arg, uint64_t at, void *buf, size_t size)
 {
     (void)arg;
