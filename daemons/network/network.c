@@ -221,9 +221,12 @@ void network_port_del(struct network *n, const char *id)
     const struct net_network *net = net_network_of(n, v);
     if (net)
         net_pairs_drop(n, net->vni, v->cfg.mac);
+    /* No other switch has anything of it but pairs. */
+    const uint16_t nids[] = { v->cfg.nid, v->place, v->mig_from, v->mig_to };
     *v = n->vports[--n->n_vports];
     net_index_drop(n);
-    refresh_all(n);
+    for (size_t i = 0; i < SC_ARRAY_LEN(nids); i++)
+        net_refresh(n, nids[i]);
 }
 
 static void network_put(struct network *n, const struct net_network *net)

@@ -95,10 +95,11 @@ void network_packet_in(struct network *n, uint16_t nid,
 /* A FLOW_PAIR of 'nid' went by itself. */
 void network_pair_idle(struct network *n, uint16_t nid, uint32_t vni,
                        struct mac src, struct mac dst);
-/* A switch that connected has this FLOW_PAIR, of our life before a restart.
- * True: it is known again; false: nothing of ours, delete it. */
-bool network_pair_found(struct network *n, uint32_t vni, struct mac src,
-                        struct mac dst);
+/* 'nid', which connected, has this FLOW_PAIR, of our life before a restart.
+ * True: it is known again; false: it has no place there (any more), delete it.
+ */
+bool network_pair_found(struct network *n, uint16_t nid, uint32_t vni,
+                        struct mac src, struct mac dst);
 /* Every BASE, SPOOF, PREPARE and PAIR flow 'nid' shall have, appended. */
 void network_wanted(struct network *n, uint16_t nid, struct flow_list *ret);
 

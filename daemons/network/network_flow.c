@@ -197,8 +197,15 @@ void net_pairs_moved(struct network *n, uint32_t vni, struct mac mac)
         if (p->vni != vni || (!mac_eq(p->src, mac) && !mac_eq(p->dst, mac)))
             continue;
         struct topo_path path = pair_path(n, p, NULL);
-        if (path.len)
-            pair_follow(n, p, &path);
+        if (!path.len)
+            continue;
+        pair_follow(n, p, &path);
+        /* A migration given up may have left one at the end of the path, where
+         * it would send away what has arrived. */
+        uint16_t last = path.nids[path.len - 1];
+        struct net_flow f = flow_pair(p->vni, p->src, p->dst, 0);
+        if (mac_eq(p->dst, mac) && net_switch_get(n, last))
+            n->out.flow(n->out.arg, last, false, &f);
     }
 }
 
@@ -286,10 +293,14 @@ void network_pair_idle(struct network *n, uint16_t nid, uint32_t vni,
     pair_remove(n, p);
 }
 
-bool network_pair_found(struct network *n, uint32_t vni, struct mac src,
-                        struct mac dst)
+bool network_pair_found(struct network *n, uint16_t nid, uint32_t vni,
+                        struct mac src, struct mac dst)
 {
-    if (!net_vport_by_mac(n, vni, src) || !net_vport_by_mac(n, vni, dst))
+    const struct vport *from = net_vport_by_mac(n, vni, src);
+    const struct vport *to = net_vport_by_mac(n, vni, dst);
+    /* Meanwhile 'to' may have come to this very switch: the flow would send
+     * away what has arrived, and being used would never go by itself. */
+    if (!from || !to || !from->place || !to->place || to->place == nid)
         return false;
     struct pair *p = pair_add(n, vni, src, dst);
     if (!p)
@@ -297,9 +308,11 @@ bool network_pair_found(struct network *n, uint32_t vni, struct mac src,
     struct topo_path path = pair_path(n, p, NULL);
     if (path.len)
         p->path = path;
+    if (p->path.len == 1)
+        pair_remove(n, p);
     /* A path that cannot be told yet (the other switch has not come back) is
      * found by net_pairs_repath; until then the flow may stay. */
-    return true;
+    return !path.len || is_hop(&path, nid);
 }
 
 /* --- packets -------------------------------------------------------------- */

@@ -213,10 +213,15 @@ void of_server_barrier(struct of_server *s, uint16_t nid, of_done_fn *done,
 
 /* --- messages of a switch ------------------------------------------------- */
 
+struct found {
+    struct network *network;
+    uint16_t nid;
+};
+
 static bool on_found(void *arg, const struct of_pair *p)
 {
-    struct of_server *s = arg;
-    return network_pair_found(s->network, p->vni, p->src, p->dst);
+    const struct found *f = arg;
+    return network_pair_found(f->network, f->nid, p->vni, p->src, p->dst);
 }
 
 static void on_diff(void *arg, struct ofpbuf *msg)
@@ -236,7 +241,8 @@ static int on_flow_stats(struct of_server *s, struct sw *w,
         return -EPROTO;
     if (ofpmp_more(h))
         return 0;
-    of_dump_pairs(w->dump, on_found, s);
+    struct found found = { s->network, w->nid };
+    of_dump_pairs(w->dump, on_found, &found);
     network_wanted(s->network, w->nid, &wanted);
     int n = of_dump_diff(w->dump, &wanted, of_conn_version(w->conn), on_diff, w,
                          &err);
