@@ -4,11 +4,14 @@
  * from the browser and waits for the loop with each message, and a writer,
  * which sends what the loop queued, so that a browser that does not read holds
  * up nobody.  The loop's side ('console', the backend's handle) is touched on
- * the loop's thread only.  'lock' guards the queue. */
+ * the loop's thread only.  'lock' guards the queue.
+ * The writer also looks at the session again, as often as an event stream
+ * does: a logout, or another role, ends the console. */
 #include "api/request.h"
 
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 enum { QUEUE_MAX = 1 << 20 }; /* bytes */
 
@@ -19,6 +22,7 @@ struct api_terminal {
     const struct api_caller *who;     /* During open. */
     const char *vm;                   /* During open. */
     struct sc_err err;                /* Of open. */
+    struct api_request watch;         /* Writer: whose console it is. */
 
     pthread_mutex_t lock;
     pthread_cond_t more;
@@ -26,6 +30,7 @@ struct api_terminal {
     size_t queued, cap;
     bool ended; /* No output will follow; 'why' says the reason. */
     bool gone;  /* The WebSocket is closing. */
+    bool typed; /* Since the session was last looked at. */
     char why[128];
 
     struct http_ws *ws;
@@ -121,15 +126,43 @@ void api_terminals_close(struct api *api)
 
 /* --- worker and writer --------------------------------------------------- */
 
+static struct timespec timespec_of(uint64_t ms)
+{
+    return (struct timespec){ .tv_sec = (time_t)(ms / 1000),
+                              .tv_nsec = (long)(ms % 1000) * 1000000 };
+}
+
+/* Looks at the session; called and returns with the lock held. */
+static void check_session(struct api_terminal *t)
+{
+    bool typed = t->typed;
+    t->typed = false;
+    pthread_mutex_unlock(&t->lock);
+    bool valid = api_still_valid(&t->watch, typed);
+    if (!valid)
+        terminal_end(t, "the session has ended; log in again");
+    pthread_mutex_lock(&t->lock);
+    if (!valid)
+        t->queued = 0;
+}
+
 static void *writer_main(void *arg)
 {
     struct api_terminal *t = arg;
     char *chunk = NULL;
     size_t cap = 0;
+    uint64_t period_ms = t->api->o.keep_alive_ms;
+    uint64_t check_at = sc_mono_ms() + period_ms;
     pthread_mutex_lock(&t->lock);
     while (!t->gone) {
+        if (!t->ended && sc_mono_ms() >= check_at) {
+            check_session(t);
+            check_at = sc_mono_ms() + period_ms;
+            continue;
+        }
         if (!t->queued && !t->ended) {
-            pthread_cond_wait(&t->more, &t->lock);
+            struct timespec until = timespec_of(check_at);
+            pthread_cond_timedwait(&t->more, &t->lock, &until);
             continue;
         }
         if (!t->queued)
@@ -154,6 +187,25 @@ static void *writer_main(void *arg)
     if (!gone)
         http_ws_end(t->ws, 1000, t->why);
     return NULL;
+}
+
+static struct api_terminal *terminal_new(const struct api_request *q)
+{
+    struct api_terminal *t = calloc(1, sizeof *t);
+    if (!t)
+        return NULL;
+    t->api = q->api;
+    t->watch = (struct api_request){ .api = q->api,
+                                     .route = q->route,
+                                     .by_token = q->by_token };
+    memcpy(t->watch.session_id, q->session_id, sizeof q->session_id);
+    pthread_mutex_init(&t->lock, NULL);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&t->more, &attr);
+    pthread_condattr_destroy(&attr);
+    return t;
 }
 
 static bool add_terminal(struct api_terminal *t)
@@ -236,16 +288,13 @@ static int ws_open(void *ctx, struct http_request *rq, void **ret_conn)
         api_fail(&q, &err);
         return -1;
     }
-    struct api_terminal *t = calloc(1, sizeof *t);
+    struct api_terminal *t = terminal_new(&q);
     if (!t) {
         http_reply_errorf(rq, 0, -ENOMEM, "console: out of memory");
         return -1;
     }
-    t->api = api;
     t->vm = vm;
     t->who = &q.caller;
-    pthread_mutex_init(&t->lock, NULL);
-    pthread_cond_init(&t->more, NULL);
     if (!add_terminal(t)) {
         terminal_free(t);
         http_reply_errorf(rq, 0, -EAGAIN, "console: too many are open");
@@ -277,9 +326,13 @@ static void ws_ready(void *ctx, void *conn, struct http_ws *ws)
 static bool ws_data(void *ctx, void *conn, const void *data, size_t size)
 {
     struct api_terminal *t = conn;
+    pthread_mutex_lock(&t->lock);
+    bool ended = t->ended;
+    t->typed = true;
+    pthread_mutex_unlock(&t->lock);
     t->in = data;
     t->in_size = size;
-    return t->has_writer && api_run(ctx, do_in, t) == 0;
+    return !ended && t->has_writer && api_run(ctx, do_in, t) == 0;
 }
 
 static void ws_close(void *ctx, void *conn)

@@ -31,7 +31,7 @@ void api_events(struct api_request *q)
         uint64_t now = sc_mono_ms();
         if (r == 0 && now - checked_at >= period_ms) {
             checked_at = now;
-            if (!api_still_valid(q))
+            if (!api_still_valid(q, false))
                 break;
         }
     }

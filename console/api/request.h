@@ -81,8 +81,8 @@ void api_terminals_close(struct api *api);
 /* Finds out who sent 'q->http', by cookie or token; checks the CSRF token and
  * the role of 'q->route'.  0, or the error to answer with. */
 int api_authenticate(struct api_request *q, struct sc_err *err);
-/* Whether the session of 'q' is still good; does not count as use. */
-bool api_still_valid(struct api_request *q);
+/* Whether the session of 'q' is still good; 'used': and this is use of it. */
+bool api_still_valid(struct api_request *q, bool used);
 const char *api_role_name(unsigned role);
 unsigned api_role_parse(const char *name); /* API_ROLE_NONE: unknown. */
 

@@ -154,10 +154,10 @@ int api_authenticate(struct api_request *q, struct sc_err *err)
     return 0;
 }
 
-bool api_still_valid(struct api_request *q)
+bool api_still_valid(struct api_request *q, bool used)
 {
     struct sc_err err;
-    return load(q, false, &err) == 0 && q->caller.role >= q->route->role;
+    return load(q, used, &err) == 0 && q->caller.role >= q->route->role;
 }
 
 /* --- login --------------------------------------------------------------- */
@@ -176,6 +176,21 @@ static uint64_t take_try(struct api *api, const char *address, const char *user)
     }
     pthread_mutex_unlock(&api->lock);
     return wait_ms;
+}
+
+/* True: a try was taken; false: 'q' is answered that it must wait. */
+static bool may_try(struct api_request *q, const char *user)
+{
+    uint64_t wait_ms = take_try(q->api, http_remote(q->http), user);
+    if (!wait_ms)
+        return true;
+    char retry[64];
+    struct sc_err err;
+    unsigned long long wait_s = (wait_ms + 999) / 1000;
+    snprintf(retry, sizeof retry, "Retry-After: %llu\r\n", wait_s);
+    sc_fail(&err, -EAGAIN, "too many attempts; try again in %llu s", wait_s);
+    http_reply_error(q->http, 429, retry, &err);
+    return false;
 }
 
 static void give_try_back(struct api *api, const char *address,
@@ -275,16 +290,8 @@ void api_login(struct api_request *q)
         api_fail(q, &err);
         return;
     }
-    uint64_t wait_ms = take_try(q->api, http_remote(q->http), user);
-    if (wait_ms) {
-        char retry[64];
-        unsigned long long wait_s = (wait_ms + 999) / 1000;
-        snprintf(retry, sizeof retry, "Retry-After: %llu\r\n", wait_s);
-        sc_fail(&err, -EAGAIN, "too many attempts; try again in %llu s",
-                wait_s);
-        http_reply_error(q->http, 429, retry, &err);
+    if (!may_try(q, user))
         return;
-    }
     SC_AUTO(api_answer_clear) struct api_answer u;
     if (check_password(q, user, password, &u, &err) < 0) {
         api_fail(q, &err);
@@ -425,12 +432,15 @@ void api_password_set(struct api_request *q)
         api_fail(q, &err);
         return;
     }
+    if (!may_try(q, q->user))
+        return;
     if (check_password(q, q->user, old, &u, &err) < 0) {
         /* 403: 401 would send a browser to the login page. */
         err.code = err.code == -EPERM ? -EACCES : err.code;
         api_fail(q, &err);
         return;
     }
+    give_try_back(q->api, http_remote(q->http), q->user);
     if (api_user_set(q, u.result, 0, new, &err) < 0) {
         api_fail(q, &err);
         return;

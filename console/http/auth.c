@@ -87,5 +87,8 @@ enum auth_verdict auth_session_check(const struct auth_session *s, uint64_t now)
     uint64_t unused_ms = now > s->used_at ? now - s->used_at : 0;
     if (s->idle_ms && unused_ms >= s->idle_ms)
         return AUTH_IDLE;
-    return unused_ms >= AUTH_TOUCH_MS ? AUTH_TOUCH : AUTH_GOOD;
+    uint64_t touch_ms = AUTH_TOUCH_MS;
+    if (s->idle_ms && s->idle_ms / 4 < touch_ms)
+        touch_ms = s->idle_ms / 4;
+    return unused_ms >= touch_ms ? AUTH_TOUCH : AUTH_GOOD;
 }

@@ -17,7 +17,8 @@ enum {
     AUTH_SECRET_LEN = 64,      /* hex digits */
     AUTH_PASSWORD_MIN = 8,     /* bytes */
     AUTH_PASSWORD_MAX = 1024,  /* bytes */
-    AUTH_TOUCH_MS = 30 * 1000, /* How exactly "last used" is kept. */
+    AUTH_TOUCH_MS = 30 * 1000, /* How exactly "last used" is kept, or
+                                   a quarter of what may be unused. */
 };
 
 /* 0; -EINVAL: too short or too long; -ENOMEM. */

@@ -13,6 +13,7 @@
 #include <openssl/ssl.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <strings.h>
 
@@ -20,6 +21,7 @@ enum {
     REQUEST_TIMEOUT_MS = 10000,
     DRAIN_MS = 10000,    /* How long an answer waits for the rest of a body. */
     DRAIN_MAX = 1 << 30, /* bytes */
+    WS_KEY_LEN = 24,     /* RFC 6455 section 4.1: 16 bytes in base64. */
 };
 
 struct http_server {
@@ -40,6 +42,7 @@ struct http_request {
 
 struct http_ws {
     struct mg_connection *conn;
+    atomic_bool ended; /* We said close: nothing more is taken. */
     struct http_server *server;
     void *user;
 };
@@ -324,6 +327,7 @@ int http_ws_write(struct http_ws *ws, const void *data, size_t size)
 void http_ws_end(struct http_ws *ws, uint16_t code, const char *reason)
 {
     char frame[125];
+    atomic_store(&ws->ended, true);
     int n = snprintf(frame + 2, sizeof frame - 4, "%s", reason);
     if (n > (int)sizeof frame - 5)
         n = (int)sizeof frame - 5;
@@ -388,6 +392,14 @@ static int on_ws_open(const struct mg_connection *conn, void *arg)
     struct http_server *s = arg;
     struct http_request rq = { .conn = (struct mg_connection *)conn,
                                .info = mg_get_request_info(conn) };
+    /* civetweb would find out too late: 'open' would have no 'close'. */
+    const char *key = http_header(&rq, "Sec-WebSocket-Key");
+    if (!key || strlen(key) != WS_KEY_LEN) {
+        http_reply_errorf(&rq, 400, -EINVAL,
+                          "Sec-WebSocket-Key must have %d characters",
+                          WS_KEY_LEN);
+        return 1;
+    }
     struct http_ws *ws = calloc(1, sizeof *ws);
     if (!ws) {
         http_reply_errorf(&rq, 500, -ENOMEM, "out of memory");
@@ -417,6 +429,8 @@ static int on_ws_data(struct mg_connection *conn, int bits, char *data,
 {
     struct http_server *s = arg;
     struct http_ws *ws = mg_get_user_connection_data(conn);
+    if (atomic_load(&ws->ended))
+        return 0; /* Whatever it is; a pong comes at least. */
     switch (bits & 0xf) {
     case MG_WEBSOCKET_OPCODE_CONTINUATION:
     case MG_WEBSOCKET_OPCODE_TEXT:

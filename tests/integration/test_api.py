@@ -266,6 +266,12 @@ def test_rate_limit():
         ok(Client(s).login("operator").status == 200, "another user need not")
         answers = [Client(s).login("u%d" % i, "wrong-one").status for i in range(20)]
         ok(answers[-1] == 429 and answers[0] == 401, "an address has a limit of its own", answers)
+    with Server() as s:
+        c = logged_in(s, "operator")
+        answers = [c.post("/password", {"old": "wrong-%d" % i, "new": "new-password"}).status
+                   for i in range(7)]
+        ok(answers[0] == 403 and answers[-1] == 429,
+           "nor can a session guess the password it does not know", answers)
 
 
 def test_idle():
@@ -539,11 +545,11 @@ def test_events():
 class WebSocket:
     """As little of RFC 6455 as a console needs."""
 
-    def __init__(self, c, path, origin=None):
+    def __init__(self, c, path, origin=None, key=None):
         self.sock = c.server.tls.wrap_socket(
             socket.create_connection(("127.0.0.1", c.server.port)), server_hostname="127.0.0.1")
         self.sock.settimeout(10)
-        key = base64.b64encode(os.urandom(16)).decode()
+        key = key or base64.b64encode(os.urandom(16)).decode()
         host = "127.0.0.1:%d" % c.server.port
         text = ("GET /api/v1%s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                 "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n" % (path, host, key))
@@ -632,6 +638,65 @@ def test_console(s):
     c.wait_job(a.json["job"]["id"])
     ok("Fake guest" in c.get("/vms/client/console-log?bytes=1000").json["data"],
        "the log can be read afterwards")
+
+
+def test_console_handshake():
+    """A handshake that fails at its last step gives its place back."""
+    with Server("--threads", "24") as s:
+        c = logged_in(s)
+        bad = [WebSocket(c, "/vms/hello/console", key="k" * n) for n in [100] * 6 + [23, 25]]
+        ok({w.status for w in bad} == {400}, "a key that is no key is refused", [w.status for w in bad])
+        w = WebSocket(c, "/vms/hello/console")
+        ok(w.status == 101 and w.until(b"Fake guest"), "and takes no place from others", w.status)
+        w.close()
+
+
+def ended(w):
+    """Whether the console closes by itself, and why."""
+    return not w.until(b"never this") and "session" in (w.close_reason or "")
+
+
+def test_console_session():
+    """A console lives no longer than what it was opened with."""
+    with Server("--keep-alive-ms", "300") as s:
+        admin, c = logged_in(s), logged_in(s, "operator")
+        w = WebSocket(c, "/vms/hello/console")
+        w.until(b"Fake guest")
+        c.request("POST", "/logout")
+        ok(ended(w), "logout ends the consoles of that session", w.close_reason)
+        time.sleep(0.2)
+        try:
+            for _ in range(3):  # Whatever a page does that ignores the end.
+                w.send(b"echo late\r")
+                time.sleep(0.2)
+            answered = w.until(b"late")
+        except OSError:
+            answered = False
+        ok(not answered, "and what is typed afterwards goes nowhere")
+        w.close()
+        admin.post("/users", {"user": "temp", "password": "fake-password", "role": "operator"})
+        c = logged_in(s, "temp")
+        w = WebSocket(c, "/vms/hello/console")
+        w.until(b"Fake guest")
+        admin.request("PUT", "/users/temp", {"role": "viewer"})
+        ok(ended(w), "who is no operator any more has none", w.close_reason)
+        w.close()
+    with Server("--keep-alive-ms", "300", "--idle-ms", "4000") as s:
+        c = logged_in(s, "operator")
+        w = WebSocket(c, "/vms/hello/console")
+        w.until(b"Fake guest")
+        for i in range(12):
+            w.send(b"echo still%d\r" % i)
+            if not w.until(b"still%d" % i):
+                break
+            time.sleep(0.5)
+        ok(w.close_reason is None and c.get("/session").status == 200, "typing is use of the session",
+           w.close_reason)
+        w.close()
+        w = WebSocket(c, "/vms/hello/console")
+        w.until(b"Fake guest")
+        ok(ended(w), "silence is none: the console ends with the session", w.close_reason)
+        w.close()
 
 
 def test_console_shutdown():
@@ -855,6 +920,7 @@ def main():
                     ok(False, "%s ran to its end" % test.__name__, repr(e))
             ok(s.proc.poll() is None, "the server lived through all that")
         for test in (test_rate_limit, test_idle, test_disk_full, test_events,
+                     test_console_handshake, test_console_session,
                      test_console_shutdown, test_many_connections):
             try:
                 test()
