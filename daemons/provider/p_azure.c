@@ -25,24 +25,31 @@ static const struct provider_field fields[] = {
     { NULL, NULL, false, false },
 };
 
+#define AT(member) .at = offsetof(struct p_azure, member)
+static const struct setting settings[] = {
+    { "tenant_id", AT(tenant), "" },
+    { "client_id", AT(client), "" },
+    { "client_secret", AT(secret), "" },
+    { "subscription_id", AT(subscription), "" },
+    { "resource_group", AT(group), "" },
+    { "location", AT(location) },
+    { "ca_file", AT(ca_file) },
+    { "management_endpoint", AT(management), "https://management.azure.com",
+      .trim = true },
+    { "login_endpoint", AT(login), "https://login.microsoftonline.com",
+      .trim = true },
+    { "prices_endpoint", AT(prices), "https://prices.azure.com", .trim = true },
+    { 0 },
+};
+#undef AT
+
 static void p_azure_free(struct p_azure *p)
 {
     if (!p)
         return;
     rest_clear(&p->rest);
     web_free(p->web);
-    if (p->secret)
-        explicit_bzero(p->secret, strlen(p->secret));
-    free(p->tenant);
-    free(p->client);
-    free(p->secret);
-    free(p->subscription);
-    free(p->group);
-    free(p->location);
-    free(p->ca_file);
-    free(p->management);
-    free(p->login);
-    free(p->prices);
+    settings_clear(settings, p);
     free(p);
 }
 SC_CLEANUP(struct p_azure, p_azure_free)
@@ -50,26 +57,6 @@ SC_CLEANUP(struct p_azure, p_azure_free)
 static void azure_close(struct provider *up)
 {
     p_azure_free((struct p_azure *)up);
-}
-
-static int setting(const cJSON *config, const char *name, const char *def,
-                   char **ret, struct sc_err *err)
-{
-    struct json_reader r = json_read(config, "provider 'azure'");
-    const char *text = json_str_or(&r, name, 2000, NULL);
-    if (json_done(&r, err) < 0)
-        return -EINVAL;
-    if (!text || !*text)
-        text = def;
-    if (!text)
-        return 0;
-    *ret = strdup(text);
-    if (!*ret)
-        return sc_fail(err, -ENOMEM, "provider 'azure': out of memory");
-    bool url = strstr(*ret, "://") != NULL;
-    for (size_t len = strlen(*ret); url && len && (*ret)[len - 1] == '/'; len--)
-        (*ret)[len - 1] = '\0';
-    return 0;
 }
 
 /* These become parts of URLs. */
@@ -88,26 +75,10 @@ static int azure_open(const cJSON *config, struct provider **ret,
     if (!p)
         return sc_fail(err, -ENOMEM, "provider 'azure': out of memory");
     p->up.class = &p_azure_class;
-    const struct {
-        const char *name, *def;
-        char **at;
-    } settings[] = {
-        { "tenant_id", "", &p->tenant },
-        { "client_id", "", &p->client },
-        { "client_secret", "", &p->secret },
-        { "subscription_id", "", &p->subscription },
-        { "resource_group", "", &p->group },
-        { "location", NULL, &p->location },
-        { "ca_file", NULL, &p->ca_file },
-        { "management_endpoint", "https://management.azure.com",
-          &p->management },
-        { "login_endpoint", "https://login.microsoftonline.com", &p->login },
-        { "prices_endpoint", "https://prices.azure.com", &p->prices },
-    };
-    int r = 0;
-    for (size_t i = 0; r == 0 && i < SC_ARRAY_LEN(settings); i++)
-        r = setting(config, settings[i].name, settings[i].def, settings[i].at,
-                    err);
+    struct json_reader reader = json_read(config, "provider 'azure'");
+    int r = settings_read(settings, &reader, p, err);
+    if (r == 0)
+        r = json_done(&reader, err);
     if (r == 0)
         r = check_part("tenant_id", p->tenant, err);
     if (r == 0)
@@ -117,10 +88,8 @@ static int azure_open(const cJSON *config, struct provider **ret,
     if (r < 0)
         return r;
     const struct web_options o = { .ca_file = p->ca_file,
-                                   .timeout_ms = TIMEOUT_MS,
-                                   .cancelled = azure_cancelled,
-                                   .arg = p };
-    r = web_new(&o, &p->web, err);
+                                   .timeout_ms = TIMEOUT_MS };
+    r = settings_web(&p->up, o, &p->web, err);
     if (r < 0)
         return r;
     p->rest = (struct rest){ .who = "azure",
@@ -167,7 +136,7 @@ static int on_location(void *arg, const cJSON *item, struct sc_err *err)
     const char *kind = rest_str(item, "metadata.regionType");
     (void)err;
     if ((*kind && strcmp(kind, "Physical") != 0) ||
-        !azure_location_wanted(s->p, name))
+        !settings_listed(s->p->location, name))
         return 0;
     return s->fn(s->arg, name);
 }

@@ -24,6 +24,7 @@
 #include "common/json.h"
 #include "provider/provider-class.h"
 #include "provider/rest.h"
+#include "provider/settings.h"
 
 #define AZURE_CLUSTER "supercloud-cluster"
 #define AZURE_TOKEN "supercloud-token"
@@ -58,7 +59,6 @@ struct azure_type {
 const struct azure_type *azure_type(enum azure_kind kind);
 extern const struct rest_word azure_words[];
 int azure_login(void *arg, char **ret, uint64_t *ret_until, struct sc_err *err);
-bool azure_cancelled(void *arg);
 /* The resource's id: "/subscriptions/S/resourceGroups/G/providers/..." */
 void azure_id(const struct p_azure *p, enum azure_kind kind, const char *name,
               char ret[AZURE_URL_MAX]);
@@ -99,7 +99,6 @@ bool azure_has_tags(const cJSON *item, const struct provider_tags *tags);
 bool azure_name_ok(const char *name); /* 1 to 64 of letters, digits, '-' */
 int azure_location(const struct p_azure *p, const char *region, char ret[64],
                    struct sc_err *err) SC_MUST_CHECK;
-bool azure_location_wanted(const struct p_azure *p, const char *location);
 bool azure_for_good(int code);
 
 /* --- p_azure_upload.c ----------------------------------------------------- */

@@ -91,11 +91,6 @@ const struct azure_type *azure_type(enum azure_kind kind)
     return &kinds[kind];
 }
 
-bool azure_cancelled(void *arg)
-{
-    return provider_cancelled(arg);
-}
-
 int azure_login(void *arg, char **ret, uint64_t *ret_until, struct sc_err *err)
 {
     struct p_azure *p = arg;
@@ -359,30 +354,12 @@ bool azure_name_ok(const char *name)
 int azure_location(const struct p_azure *p, const char *region, char ret[64],
                    struct sc_err *err)
 {
-    const char *from = region && *region ? region : p->location;
-    size_t len = from ? strcspn(from, ", ") : 0;
-    if (!len || len > 63)
-        return sc_fail(err, -EINVAL,
-                       "azure: location: none given, and the settings have "
-                       "none");
-    snprintf(ret, 64, "%.*s", (int)len, from);
-    if (strspn(ret, "abcdefghijklmnopqrstuvwxyz0123456789") != len)
-        return sc_fail(err, -EINVAL,
-                       "azure: location '%s': must be as in 'westeurope'", ret);
-    return 0;
-}
-
-bool azure_location_wanted(const struct p_azure *p, const char *location)
-{
-    size_t len = strlen(location);
-    for (const char *s = p->location; s && *s;) {
-        size_t n = strcspn(s, ", ");
-        if (n == len && !strncasecmp(s, location, len))
-            return true;
-        s += n;
-        s += strspn(s, ", ");
-    }
-    return !p->location || !*p->location;
+    int r = settings_first("azure: location", region, p->location, ret, err);
+    if (r == 0 &&
+        ret[strspn(ret, "abcdefghijklmnopqrstuvwxyz0123456789")] != '\0')
+        r = sc_fail(err, -EINVAL,
+                    "azure: location '%s': must be as in 'westeurope'", ret);
+    return r;
 }
 
 bool azure_for_good(int code)

@@ -115,7 +115,7 @@ int azure_list(struct provider *up, const char *region, provider_each_fn *fn,
         const char *location = rest_str(vm, "location");
         struct provider_instance i = { 0 };
         if (r || (region && *region ? strcasecmp(region, location) != 0
-                                    : !azure_location_wanted(p, location)))
+                                    : !settings_listed(p->location, location)))
             continue;
         const cJSON *state = by_id(states, rest_str(vm, "id"));
         const cJSON *nic = by_id(nics, rest_str(vm, NIC_OF));

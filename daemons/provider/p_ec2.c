@@ -1,7 +1,7 @@
 /* p_ec2 - the EC2 driver's class; see p_ec2.h for its files. */
 #include "provider/p_ec2.h"
 
-#include "common/json.h"
+#include "provider/settings.h"
 
 /* The default of RequestLimit is a bucket that fills slowly; half a second is
  * what Amazon's own tools begin with. */
@@ -29,17 +29,26 @@ static const struct provider_field ec2_fields[] = {
     { 0 },
 };
 
+#define AT(member) .at = offsetof(struct p_ec2, member)
+static const struct setting settings[] = {
+    { "access_key_id", AT(access_key_id), .min = 4, .max = 128 },
+    { "secret_access_key", AT(secret), .min = 4, .max = 256 },
+    { "session_token", AT(session_token), .max = 8192 },
+    { "endpoint_ec2", AT(endpoint[EC2_EC2]), .max = 500, .trim = true },
+    { "endpoint_ebs", AT(endpoint[EC2_EBS]), .max = 500, .trim = true },
+    { "endpoint_sts", AT(endpoint[EC2_STS]), .max = 500, .trim = true },
+    { "endpoint_pricing", AT(endpoint[EC2_PRICING]), .max = 500, .trim = true },
+    { "ca_file", AT(ca_file), .max = 4000 },
+    { 0 },
+};
+#undef AT
+
 static void p_ec2_free(struct p_ec2 *p)
 {
     if (!p)
         return;
     web_free(p->web);
-    free(p->ca_file);
-    free(p->access_key_id);
-    free(p->secret);
-    free(p->session_token);
-    for (size_t i = 0; i < EC2_N_SERVICES; i++)
-        free(p->endpoint[i]);
+    settings_clear(settings, p);
     for (size_t i = 0; i < p->n_regions; i++)
         free(p->regions[i]);
     free(p->regions);
@@ -52,19 +61,10 @@ static void ec2_close(struct provider *up)
     p_ec2_free((struct p_ec2 *)up);
 }
 
-static bool cancelled(void *arg)
-{
-    return provider_cancelled(arg);
-}
-
 int ec2_new_web(struct p_ec2 *p, struct sc_err *err)
 {
-    bool own = p->ca_file && *p->ca_file;
-    struct web_options o = { .ca_file = own ? p->ca_file : NULL,
-                             .retry_ms = p->retry_ms,
-                             .cancelled = cancelled,
-                             .arg = p };
-    return web_new(&o, &p->web, err);
+    struct web_options o = { .ca_file = p->ca_file, .retry_ms = p->retry_ms };
+    return settings_web(&p->up, o, &p->web, err);
 }
 
 /* "a, b" or "a b" into the list. */
@@ -93,49 +93,21 @@ static int read_regions(struct p_ec2 *p, const char *text, struct sc_err *err)
                                   "provider 'ec2': regions: there is none");
 }
 
-static int take(char **ret, const char *text)
-{
-    return !text || (*ret = strdup(text)) ? 0 : -ENOMEM;
-}
-
 static int ec2_open(const cJSON *config, struct provider **ret,
                     struct sc_err *err)
 {
-    static const char *const endpoints[EC2_N_SERVICES] = {
-        "endpoint_ec2", "endpoint_ebs", "endpoint_sts", "endpoint_pricing"
-    };
     SC_AUTO(p_ec2_free) struct p_ec2 *p = calloc(1, sizeof *p);
     if (!p)
         return sc_fail(err, -ENOMEM, "out of memory");
     struct json_reader r = json_read(config, "provider 'ec2'");
-    int bad = take(&p->access_key_id, json_str(&r, "access_key_id", 4, 128));
-    bad |= take(&p->secret, json_str(&r, "secret_access_key", 4, 256));
-    bad |=
-        take(&p->session_token, json_str_or(&r, "session_token", 8192, NULL));
+    int e = settings_read(settings, &r, p, err);
+    if (e < 0)
+        return e;
     const char *regions = json_str(&r, "regions", 1, 2000);
-    for (size_t i = 0; i < EC2_N_SERVICES; i++)
-        bad |= take(&p->endpoint[i], json_str_or(&r, endpoints[i], 500, NULL));
-    bad |= take(&p->ca_file, json_str_or(&r, "ca_file", 4000, NULL));
     p->retry_ms = (unsigned)json_int_or(&r, "retry_ms", 1, 60000, RETRY_MS);
     if (json_done(&r, err) < 0)
         return -EINVAL;
-    if (bad)
-        return sc_fail(err, -ENOMEM, "out of memory");
-    if (p->session_token && !*p->session_token) {
-        free(p->session_token);
-        p->session_token = NULL;
-    }
-    for (size_t i = 0; i < EC2_N_SERVICES; i++) { /* "/" at the end goes. */
-        size_t len = p->endpoint[i] ? strlen(p->endpoint[i]) : 0;
-        while (len && p->endpoint[i][len - 1] == '/')
-            p->endpoint[i][--len] = '\0';
-        if (p->endpoint[i] && !len) {
-            free(p->endpoint[i]);
-            p->endpoint[i] = NULL;
-        }
-    }
-    int e = read_regions(p, regions, err);
-    if (e < 0)
+    if ((e = read_regions(p, regions, err)) < 0)
         return e;
     if ((e = ec2_new_web(p, err)) < 0)
         return e;

@@ -30,6 +30,24 @@ static const struct provider_field fields[] = {
     { NULL, NULL, false, false },
 };
 
+#define AT(member) .at = offsetof(struct p_gce, member)
+static const struct setting settings[] = {
+    { "project", AT(project), .trim = true },
+    { "region", AT(region) },
+    { "bucket", AT(bucket), .trim = true },
+    { "api_key", AT(api_key) },
+    { "ca_file", AT(ca_file) },
+    { "compute_endpoint", AT(compute),
+      "https://compute.googleapis.com/compute/v1", .trim = true },
+    { "storage_endpoint", AT(storage), "https://storage.googleapis.com",
+      .trim = true },
+    { "billing_endpoint", AT(billing), "https://cloudbilling.googleapis.com/v1",
+      .trim = true },
+    { "token_endpoint", AT(login), .trim = true },
+    { 0 },
+};
+#undef AT
+
 static void p_gce_free(struct p_gce *p)
 {
     if (!p)
@@ -37,15 +55,7 @@ static void p_gce_free(struct p_gce *p)
     rest_clear(&p->rest);
     web_free(p->web);
     cJSON_Delete(p->account);
-    free(p->project);
-    free(p->bucket);
-    free(p->region);
-    free(p->api_key);
-    free(p->ca_file);
-    free(p->compute);
-    free(p->storage);
-    free(p->billing);
-    free(p->login);
+    settings_clear(settings, p);
     free(p);
 }
 SC_CLEANUP(struct p_gce, p_gce_free)
@@ -53,26 +63,6 @@ SC_CLEANUP(struct p_gce, p_gce_free)
 static void gce_close(struct provider *up)
 {
     p_gce_free((struct p_gce *)up);
-}
-
-/* A setting, malloc'd without '/' at its end; 'def' if it is absent or "". */
-static int setting(const cJSON *config, const char *name, const char *def,
-                   char **ret, struct sc_err *err)
-{
-    struct json_reader r = json_read(config, "provider 'gce'");
-    const char *text = json_str_or(&r, name, 2000, NULL);
-    if (json_done(&r, err) < 0)
-        return -EINVAL;
-    if (!text || !*text)
-        text = def;
-    if (!text)
-        return 0;
-    *ret = strdup(text);
-    if (!*ret)
-        return sc_fail(err, -ENOMEM, "provider 'gce': out of memory");
-    for (size_t len = strlen(*ret); len && (*ret)[len - 1] == '/'; len--)
-        (*ret)[len - 1] = '\0';
-    return 0;
 }
 
 static int read_account(struct p_gce *p, const cJSON *config,
@@ -93,6 +83,15 @@ static int read_account(struct p_gce *p, const cJSON *config,
     return 0;
 }
 
+/* What the settings leave out. */
+static int from_account(char **at, const cJSON *account, const char *name,
+                        struct sc_err *err)
+{
+    if (!*at && !(*at = strdup(rest_str(account, name))))
+        return sc_fail(err, -ENOMEM, "provider 'gce': out of memory");
+    return 0;
+}
+
 static int gce_open(const cJSON *config, struct provider **ret,
                     struct sc_err *err)
 {
@@ -100,26 +99,16 @@ static int gce_open(const cJSON *config, struct provider **ret,
     if (!p)
         return sc_fail(err, -ENOMEM, "provider 'gce': out of memory");
     p->up.class = &p_gce_class;
+    struct json_reader reader = json_read(config, "provider 'gce'");
     int r = read_account(p, config, err);
-    const struct {
-        const char *name, *def;
-        char **at;
-    } settings[] = {
-        { "project", rest_str(p->account, "project_id"), &p->project },
-        { "region", NULL, &p->region },
-        { "bucket", NULL, &p->bucket },
-        { "api_key", NULL, &p->api_key },
-        { "ca_file", NULL, &p->ca_file },
-        { "compute_endpoint", "https://compute.googleapis.com/compute/v1",
-          &p->compute },
-        { "storage_endpoint", "https://storage.googleapis.com", &p->storage },
-        { "billing_endpoint", "https://cloudbilling.googleapis.com/v1",
-          &p->billing },
-        { "token_endpoint", rest_str(p->account, "token_uri"), &p->login },
-    };
-    for (size_t i = 0; r == 0 && i < SC_ARRAY_LEN(settings); i++)
-        r = setting(config, settings[i].name, settings[i].def, settings[i].at,
-                    err);
+    if (r == 0)
+        r = settings_read(settings, &reader, p, err);
+    if (r == 0)
+        r = json_done(&reader, err);
+    if (r == 0)
+        r = from_account(&p->project, p->account, "project_id", err);
+    if (r == 0)
+        r = from_account(&p->login, p->account, "token_uri", err);
     if (r == 0 && (!*p->project || strpbrk(p->project, "/?#% ")))
         r = sc_fail(err, -EINVAL,
                     "provider 'gce': project '%.64s': must be a project's id",
@@ -127,10 +116,8 @@ static int gce_open(const cJSON *config, struct provider **ret,
     if (r < 0)
         return r;
     const struct web_options o = { .ca_file = p->ca_file,
-                                   .timeout_ms = TIMEOUT_MS,
-                                   .cancelled = gce_cancelled,
-                                   .arg = p };
-    r = web_new(&o, &p->web, err);
+                                   .timeout_ms = TIMEOUT_MS };
+    r = settings_web(&p->up, o, &p->web, err);
     if (r < 0)
         return r;
     p->rest = (struct rest){ .who = "gce",
@@ -167,7 +154,7 @@ static int on_region(void *arg, const cJSON *item, struct sc_err *err)
     const char *name = rest_str(item, "name");
     (void)err;
     if (strcmp(rest_str(item, "status"), "UP") != 0 ||
-        !gce_region_wanted(s->p, name))
+        !settings_listed(s->p->region, name))
         return 0;
     return s->fn(s->arg, name);
 }

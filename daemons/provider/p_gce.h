@@ -20,6 +20,7 @@
 #include "common/json.h"
 #include "provider/provider-class.h"
 #include "provider/rest.h"
+#include "provider/settings.h"
 
 #define GCE_CLUSTER "supercloud-cluster"
 #define GCE_TOKEN "supercloud-token"
@@ -61,7 +62,6 @@ int gce_wait(struct p_gce *p, const cJSON *op, const char *what,
 int gce_do(struct p_gce *p, const char *method, cJSON *body, bool absent_ok,
            struct sc_err *err, const char *what, const char *path, ...)
     SC_PRINTF(7, 8) SC_MUST_CHECK;
-bool gce_cancelled(void *arg);
 /* 'text' made fit for a URL; malloc'd. */
 char *gce_escape(const char *text) SC_MUST_CHECK;
 /* "projects/P/..." of a link in whatever form; 'link' itself if it has none. */
@@ -73,7 +73,6 @@ bool gce_has_tags(const cJSON *item, const struct provider_tags *tags);
 /* The settings' first region if 'region' is NULL or "". */
 int gce_region(const struct p_gce *p, const char *region, char ret[64],
                struct sc_err *err) SC_MUST_CHECK;
-bool gce_region_wanted(const struct p_gce *p, const char *region);
 /* What a hook or a person said no to, or a fault that lasts: the network is
  * not one, so what was made is kept for the next try. */
 bool gce_for_good(int code);

@@ -68,11 +68,6 @@ const struct rest_word gce_words[] = {
     { NULL, 0, NULL },
 };
 
-bool gce_cancelled(void *arg)
-{
-    return provider_cancelled(arg);
-}
-
 int gce_login(void *arg, char **ret, uint64_t *ret_until, struct sc_err *err)
 {
     struct p_gce *p = arg;
@@ -302,29 +297,10 @@ bool gce_has_tags(const cJSON *item, const struct provider_tags *tags)
 int gce_region(const struct p_gce *p, const char *region, char ret[64],
                struct sc_err *err)
 {
-    const char *from = region && *region ? region : p->region;
-    size_t len = from ? strcspn(from, ", ") : 0;
-    if (!len || len > 63)
-        return sc_fail(err, -EINVAL,
-                       "gce: region: none given, and the settings have none");
-    snprintf(ret, 64, "%.*s", (int)len, from);
-    if (!gce_name_ok(ret))
-        return sc_fail(err, -EINVAL, "gce: region '%s': not a region's name",
-                       ret);
-    return 0;
-}
-
-bool gce_region_wanted(const struct p_gce *p, const char *region)
-{
-    size_t len = strlen(region);
-    for (const char *s = p->region; s && *s;) {
-        size_t n = strcspn(s, ", ");
-        if (n == len && !memcmp(s, region, len))
-            return true;
-        s += n;
-        s += strspn(s, ", ");
-    }
-    return !p->region || !*p->region;
+    int r = settings_first("gce: region", region, p->region, ret, err);
+    if (r == 0 && !gce_name_ok(ret))
+        r = sc_fail(err, -EINVAL, "gce: region '%s': not a region's name", ret);
+    return r;
 }
 
 bool gce_for_good(int code)

@@ -110,7 +110,7 @@ static int on_instance(void *arg, const cJSON *item, struct sc_err *err)
     if (r < 0)
         return sc_fail(err, r, "gce: out of memory");
     if (l->region && *l->region ? !strcmp(l->region, i.region)
-                                : gce_region_wanted(l->p, i.region))
+                                : settings_listed(l->p->region, i.region))
         r = l->fn(l->arg, &i);
     provider_instance_clear(&i);
     return r;

@@ -6,7 +6,8 @@
  * the settings, and say so.  It has no spot market either. */
 #include "provider/p_openstack.h"
 
-#include <stddef.h>
+#include "provider/settings.h"
+
 #include <time.h>
 
 #define NOVA_USER_DATA 65535 /* bytes, in base64 */
@@ -51,39 +52,28 @@ static const struct provider_field fields[] = {
     { NULL, NULL, false, false },
 };
 
-/* Where each setting is kept. */
-static const struct {
-    const char *name;
-    size_t at;
-} places[] = {
-#define P(name, member)                                                        \
-    {                                                                          \
-        name, offsetof(struct openstack, member)                               \
-    }
-    P("auth_url", auth_url),
-    P("username", username),
-    P("password", password),
-    P("api_key", api_key),
-    P("user_domain", user_domain),
-    P("project_name", project),
-    P("project_domain", project_domain),
-    P("application_credential_id", app_id),
-    P("application_credential_secret", app_secret),
-    P("region", region),
-    P("interface", interface),
-    P("network", network),
-    P("external_network", external_network),
-    P("flavor", flavor),
-    P("prices", prices),
-    P("ca_file", ca_file),
-    P("container", container),
-#undef P
+#define AT(member) .at = offsetof(struct openstack, member), .max = 4000
+static const struct setting settings[] = {
+    { "auth_url", AT(auth_url), .trim = true },
+    { "username", AT(username) },
+    { "password", AT(password) },
+    { "api_key", AT(api_key) },
+    { "user_domain", AT(user_domain) },
+    { "project_name", AT(project) },
+    { "project_domain", AT(project_domain) },
+    { "application_credential_id", AT(app_id) },
+    { "application_credential_secret", AT(app_secret) },
+    { "region", AT(region) },
+    { "interface", AT(interface) },
+    { "network", AT(network) },
+    { "external_network", AT(external_network) },
+    { "flavor", AT(flavor) },
+    { "prices", AT(prices) },
+    { "ca_file", AT(ca_file) },
+    { "container", AT(container) },
+    { 0 },
 };
-
-static char **place_of(struct openstack *o, size_t i)
-{
-    return (char **)((char *)o + places[i].at);
-}
+#undef AT
 
 void os_close(struct provider *up)
 {
@@ -91,20 +81,11 @@ void os_close(struct provider *up)
     if (!o)
         return;
     os_forget_token(o);
-    for (size_t i = 0; i < SC_ARRAY_LEN(places); i++)
-        if (*place_of(o, i)) {
-            explicit_bzero(*place_of(o, i), strlen(*place_of(o, i)));
-            free(*place_of(o, i));
-        }
+    settings_clear(settings, o);
     web_free(o->web);
     free(o);
 }
 SC_CLEANUP(struct provider, os_close)
-
-static bool web_cancelled(void *arg)
-{
-    return provider_cancelled(arg);
-}
 
 static int check_settings(const struct openstack *o, const char *name,
                           struct sc_err *err)
@@ -150,23 +131,16 @@ int os_open(const struct provider_class *class, const cJSON *config,
     char what[64];
     snprintf(what, sizeof what, "provider '%s'", class->name);
     struct json_reader r = json_read(config, what);
-    for (size_t i = 0; i < SC_ARRAY_LEN(places); i++) {
-        const char *v = json_str_or(&r, places[i].name, 4000, NULL);
-        if (v && *v && !(*place_of(o, i) = strdup(v)))
-            return sc_fail(err, -ENOMEM, "out of memory");
-    }
+    int e = settings_read(settings, &r, o, err);
+    if (e < 0)
+        return e;
     o->retry_ms = (unsigned)json_int_or(&r, "retry_ms", 1, 60000, RETRY_MS);
     if (json_done(&r, err) < 0)
         return -EINVAL;
-    int e = check_settings(o, class->name, err);
-    if (e < 0)
+    if ((e = check_settings(o, class->name, err)) < 0)
         return e;
-    /* A '/' at the end of the URL, and one without its version, are both
-     * common. */
-    size_t len = o->auth_url ? strlen(o->auth_url) : 0;
-    while (len && o->auth_url[len - 1] == '/')
-        o->auth_url[--len] = '\0';
-    const char *last = len ? strrchr(o->auth_url, '/') : NULL;
+    /* A URL without its version is common. */
+    const char *last = o->auth_url ? strrchr(o->auth_url, '/') : NULL;
     if (last && !o->classic && strcmp(last, "/v3") != 0) {
         char *longer;
         if (asprintf(&longer, "%s/v3", o->auth_url) < 0)
@@ -174,11 +148,8 @@ int os_open(const struct provider_class *class, const cJSON *config,
         free(o->auth_url);
         o->auth_url = longer;
     }
-    struct web_options w = { .ca_file = o->ca_file,
-                             .retry_ms = o->retry_ms,
-                             .cancelled = web_cancelled,
-                             .arg = up };
-    if ((e = web_new(&w, &o->web, err)) < 0)
+    struct web_options w = { .ca_file = o->ca_file, .retry_ms = o->retry_ms };
+    if ((e = settings_web(up, w, &o->web, err)) < 0)
         return e;
     *ret = SC_TAKE(up);
     return 0;
