@@ -89,17 +89,15 @@ int azure_pages(struct p_azure *p, const char *url, const char *key,
                 azure_each_fn *fn, void *arg, struct sc_err *err) SC_MUST_CHECK;
 int azure_each(struct p_azure *p, enum azure_kind kind, azure_each_fn *fn,
                void *arg, struct sc_err *err) SC_MUST_CHECK;
-/* What an answer says of the operation it began. */
-enum azure_step { AZURE_DONE, AZURE_WAIT, AZURE_FAILED };
-/* Pure.  'status' of a poll's answer; 'by_location': of a Location URL, else of
- * an Azure-AsyncOperation. */
-enum azure_step azure_step_of(long status, const cJSON *json, bool by_location);
+/* What an answer says of an operation: one at its Azure-AsyncOperation, or at
+ * its Location.  Pure. */
+enum rest_step azure_step(const struct rest_answer *a);
+enum rest_step azure_step_by_location(const struct rest_answer *a);
 cJSON *azure_tags(const struct provider_tags *tags) SC_MUST_CHECK;
 bool azure_has_tags(const cJSON *item, const struct provider_tags *tags);
 bool azure_name_ok(const char *name); /* 1 to 64 of letters, digits, '-' */
 int azure_location(const struct p_azure *p, const char *region, char ret[64],
                    struct sc_err *err) SC_MUST_CHECK;
-bool azure_for_good(int code);
 
 /* --- p_azure_upload.c ----------------------------------------------------- */
 struct image_file;

@@ -105,25 +105,8 @@ int azure_login(void *arg, char **ret, uint64_t *ret_until, struct sc_err *err)
                  client, secret) < 0 ||
         asprintf(&url, "%s/%s/oauth2/token", p->login, tenant) < 0)
         return sc_fail(err, -ENOMEM, "azure: login: out of memory");
-    const struct rest_request q = { .method = "POST",
-                                    .url = url,
-                                    .what = "login",
-                                    .raw = form,
-                                    .raw_size = strlen(form),
-                                    .type = "application/x-www-form-urlencoded",
-                                    .plain = true };
-    struct rest_answer a = { 0 };
-    int r = rest_do(&p->rest, &q, &a, err);
+    int r = rest_ask_token(&p->rest, url, form, ret, ret_until, err);
     explicit_bzero(form, strlen(form));
-    const char *token = rest_str(a.json, "access_token");
-    double seconds = rest_num(a.json, "expires_in");
-    if (r == 0 && (!*token || strpbrk(token, "\r\n") || seconds < 1))
-        r = sc_fail(err, -EPROTO, "azure: login: the answer has no token");
-    if (r == 0 && !(*ret = strdup(token)))
-        r = sc_fail(err, -ENOMEM, "azure: login: out of memory");
-    if (r == 0)
-        *ret_until = rest_now() + (uint64_t)(seconds * 1000);
-    rest_answer_clear(&a);
     return r;
 }
 
@@ -173,62 +156,19 @@ static int check_host(const char *base, const char *url, const char *what,
                    what);
 }
 
-enum azure_step azure_step_of(long status, const cJSON *json, bool by_location)
+enum rest_step azure_step(const struct rest_answer *a)
 {
-    const char *state = rest_str(json, "status");
-    if (status >= 400)
-        return AZURE_FAILED;
-    if (by_location)
-        return status == 202 ? AZURE_WAIT : AZURE_DONE;
+    const char *state = rest_str(a->json, "status");
     if (!strcasecmp(state, "Succeeded"))
-        return AZURE_DONE;
+        return REST_DONE;
     return !strcasecmp(state, "Failed") || !strcasecmp(state, "Canceled")
-               ? AZURE_FAILED
-               : AZURE_WAIT;
+               ? REST_FAILED
+               : REST_WAIT;
 }
 
-/* Retry-After in ms, or 'otherwise'. */
-static unsigned pause_of(const struct web_answer *a, unsigned otherwise)
+enum rest_step azure_step_by_location(const struct rest_answer *a)
 {
-    const char *text = web_answer_header(a, "retry-after");
-    char *end;
-    unsigned long s = text ? strtoul(text, &end, 10) : 0;
-    return text && end != text && s > 0 && s < 600 ? (unsigned)s * 1000
-                                                   : otherwise;
-}
-
-/* Asks for the operation at 'url' until it has ended. */
-static int poll_operation(struct p_azure *p, const char *url, bool by_location,
-                          unsigned pause, const char *what, cJSON **ret_output,
-                          struct sc_err *err)
-{
-    int r = check_host(p->management, url, what, err);
-    unsigned next = FIRST_PAUSE_MS;
-    for (uint64_t waited = 0; r == 0; waited += pause) {
-        struct rest_answer a = { 0 };
-        if (waited > WAIT_MAX_MS)
-            return sc_fail(err, -ETIMEDOUT,
-                           "azure: %s: not done after %d minutes", what,
-                           WAIT_MAX_MS / 60000);
-        r = web_pause(p->web, pause, err);
-        if (r == 0)
-            r = rest_do(&p->rest,
-                        &(struct rest_request){
-                            .method = "GET", .url = url, .what = what },
-                        &a, err);
-        enum azure_step step =
-            r < 0 ? AZURE_FAILED : azure_step_of(a.status, a.json, by_location);
-        if (r == 0 && step == AZURE_FAILED)
-            r = rest_refuse(&p->rest, what, 0, a.json, &a.raw, err);
-        if (step == AZURE_DONE && ret_output)
-            *ret_output = SC_TAKE(a.json);
-        next = next * 2 < LAST_PAUSE_MS ? next * 2 : LAST_PAUSE_MS;
-        pause = pause_of(&a.raw, next);
-        rest_answer_clear(&a);
-        if (step == AZURE_DONE)
-            return r;
-    }
-    return r;
+    return a->status == 202 ? REST_WAIT : REST_DONE;
 }
 
 int azure_do(struct p_azure *p, const char *method, enum azure_kind kind,
@@ -242,24 +182,25 @@ int azure_do(struct p_azure *p, const char *method, enum azure_kind kind,
     int r = azure_call(p, method, kind, name, action, query, body, &a, err);
     const char *async = web_answer_header(&a.raw, "azure-asyncoperation");
     const char *location = web_answer_header(&a.raw, "location");
-    SC_AUTO(free) char *url = NULL;
-    bool by_location = !async;
-    unsigned pause = pause_of(&a.raw, FIRST_PAUSE_MS);
-    if (r == 0 && (a.status == 201 || a.status == 202 || async) &&
-        (async || (location && a.status == 202)) &&
-        !(url = strdup(async ? async : location)))
+    const char *at = async ? async : a.status == 202 ? location : NULL;
+    SC_AUTO(free) char *url = r == 0 && at ? strdup(at) : NULL;
+    if (url && (r = check_host(p->management, url, what, err)) == 0)
+        r = rest_wait(&p->rest,
+                      &(struct rest_operation){
+                          .url = url,
+                          .what = what,
+                          .step = REST_WAIT,
+                          .look = async ? azure_step : azure_step_by_location,
+                          .first_ms = FIRST_PAUSE_MS,
+                          .last_ms = LAST_PAUSE_MS,
+                          .max_ms = WAIT_MAX_MS },
+                      &a, err);
+    else if (r == 0 && at)
         r = sc_fail(err, -ENOMEM, "azure: out of memory");
-    if (r == 0 && !url && ret_output)
+    if (r == 0 && ret_output)
         *ret_output = SC_TAKE(a.json);
     rest_answer_clear(&a);
-    if (r == 0 && url)
-        r = poll_operation(p, url, by_location, pause, what, ret_output, err);
-    if (r == -ENOENT && absent_ok) {
-        if (err)
-            *err = (struct sc_err){ 0 };
-        return 0;
-    }
-    return r;
+    return absent_ok ? rest_absent_ok(r, err) : r;
 }
 
 int azure_get(struct p_azure *p, enum azure_kind kind, const char *name,
@@ -360,9 +301,4 @@ int azure_location(const struct p_azure *p, const char *region, char ret[64],
         r = sc_fail(err, -EINVAL,
                     "azure: location '%s': must be as in 'westeurope'", ret);
     return r;
-}
-
-bool azure_for_good(int code)
-{
-    return code != -EHOSTUNREACH && code != -ETIMEDOUT && code != -ECONNRESET;
 }

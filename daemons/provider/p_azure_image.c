@@ -207,7 +207,7 @@ static int publish(struct publish *s, struct sc_err *err)
         if (r == 0)
             r = make_image(s, err);
     }
-    if (r < 0 && azure_for_good(r))
+    if (r < 0 && web_for_good(r))
         undo(s);
     if (r == 0) {
         /* The image is there; a disk that stays is for gc to find. */

@@ -164,7 +164,7 @@ int azure_launch(struct provider *up, const struct provider_launch *l,
     r = make_all(&s, err);
     if (r == 0)
         r = azure_instance(s.p, l->name, ret, err);
-    if (r < 0 && s.made && azure_for_good(r)) {
+    if (r < 0 && s.made && web_for_good(r)) {
         web_undoing(s.p->web, true);
         provider_progress(&s.p->up, "undo", 0, 0);
         (void)!azure_remove_machine(s.p, l->name, NULL);

@@ -54,9 +54,9 @@ typedef int gce_each_fn(void *arg, const cJSON *item, struct sc_err *err);
 int gce_pages(struct p_gce *p, const char *url, const char *key, bool scopes,
               const char *what, gce_each_fn *fn, void *arg,
               struct sc_err *err) SC_MUST_CHECK;
-/* Waits for the operation 'op' (as answered to the request), and takes its
- * error for the request's. */
-int gce_wait(struct p_gce *p, const cJSON *op, const char *what,
+/* Waits for the operation in 'a', the answer to the request that began it, and
+ * takes its error for the request's; as rest_wait. */
+int gce_wait(struct p_gce *p, struct rest_answer *a, const char *what,
              struct sc_err *err) SC_MUST_CHECK;
 /* gce_call and gce_wait.  'absent_ok': what is not there is 0. */
 int gce_do(struct p_gce *p, const char *method, cJSON *body, bool absent_ok,
@@ -73,9 +73,6 @@ bool gce_has_tags(const cJSON *item, const struct provider_tags *tags);
 /* The settings' first region if 'region' is NULL or "". */
 int gce_region(const struct p_gce *p, const char *region, char ret[64],
                struct sc_err *err) SC_MUST_CHECK;
-/* What a hook or a person said no to, or a fault that lasts: the network is
- * not one, so what was made is kept for the next try. */
-bool gce_for_good(int code);
 
 /* --- p_gce_upload.c ------------------------------------------------------- */
 struct gce_upload {

@@ -97,25 +97,7 @@ int gce_login(void *arg, char **ret, uint64_t *ret_until, struct sc_err *err)
         form = NULL;
         return sc_fail(err, -ENOMEM, "gce: login: out of memory");
     }
-    const struct rest_request q = { .method = "POST",
-                                    .url = p->login,
-                                    .what = "login",
-                                    .raw = form,
-                                    .raw_size = strlen(form),
-                                    .type = "application/x-www-form-urlencoded",
-                                    .plain = true };
-    struct rest_answer a = { 0 };
-    r = rest_do(&p->rest, &q, &a, err);
-    const char *token = rest_str(a.json, "access_token");
-    double seconds = rest_num(a.json, "expires_in");
-    if (r == 0 && (!*token || strpbrk(token, "\r\n") || seconds < 1))
-        r = sc_fail(err, -EPROTO, "gce: login: the answer has no token");
-    if (r == 0 && !(*ret = strdup(token)))
-        r = sc_fail(err, -ENOMEM, "gce: login: out of memory");
-    if (r == 0)
-        *ret_until = rest_now() + (uint64_t)(seconds * 1000);
-    rest_answer_clear(&a);
-    return r;
+    return rest_ask_token(&p->rest, p->login, form, ret, ret_until, err);
 }
 
 static int call(struct p_gce *p, const char *method, cJSON *body,
@@ -198,47 +180,38 @@ int gce_pages(struct p_gce *p, const char *url, const char *key, bool scopes,
     }
 }
 
-int gce_wait(struct p_gce *p, const cJSON *op, const char *what,
+static enum rest_step step_of(const struct rest_answer *a)
+{
+    if (strcmp(rest_str(a->json, "status"), "DONE") != 0)
+        return REST_WAIT;
+    return rest_at(a->json, "error") ? REST_FAILED : REST_DONE;
+}
+
+int gce_wait(struct p_gce *p, struct rest_answer *a, const char *what,
              struct sc_err *err)
 {
     /* Only names are taken from the answer, never where to send the token. */
-    SC_AUTO(free) char *name = gce_escape(rest_str(op, "name"));
-    SC_AUTO(free) char *zone = gce_escape(rest_base(rest_str(op, "zone")));
-    SC_AUTO(free) char *region = gce_escape(rest_base(rest_str(op, "region")));
-    unsigned pause = FIRST_PAUSE_MS;
-    struct rest_answer a = { 0 };
-    if (!name || !zone || !region)
+    SC_AUTO(free) char *name = gce_escape(rest_str(a->json, "name"));
+    const char *where = rest_str(a->json, "zone");
+    const char *kind = *where ? "zones/" : "regions/";
+    char url[2 * GCE_URL_MAX];
+    where = *where ? where : rest_str(a->json, "region");
+    SC_AUTO(free) char *place = gce_escape(rest_base(where));
+    if (!name || !place)
         return sc_fail(err, -ENOMEM, "gce: %s: out of memory", what);
     if (!*name)
         return sc_fail(err, -EPROTO, "gce: %s: the answer is no operation",
                        what);
-    for (uint64_t waited = 0;; waited += pause) {
-        const cJSON *now = a.json ? a.json : op;
-        if (!strcmp(rest_str(now, "status"), "DONE")) {
-            int r = rest_at(now, "error")
-                        ? rest_refuse(&p->rest, what, 0, now, NULL, err)
-                        : 0;
-            rest_answer_clear(&a);
-            return r;
-        }
-        rest_answer_clear(&a);
-        if (waited > WAIT_MAX_MS)
-            return sc_fail(err, -ETIMEDOUT,
-                           "gce: %s: operation %s is not done after %d minutes",
-                           what, name, WAIT_MAX_MS / 60000);
-        int r = web_pause(p->web, pause, err);
-        if (r == 0)
-            r = gce_call(p, "GET", NULL, &a, err, what, "%s%s/operations/%s",
-                         *zone     ? "/zones/"
-                         : *region ? "/regions/"
-                                   : "/global",
-                         *zone ? zone : region, name);
-        if (r < 0) {
-            rest_answer_clear(&a);
-            return r;
-        }
-        pause = pause * 2 < LAST_PAUSE_MS ? pause * 2 : LAST_PAUSE_MS;
-    }
+    snprintf(url, sizeof url, "%s/projects/%s/%s%s/operations/%s", p->compute,
+             p->project, *place ? kind : "global", place, name);
+    const struct rest_operation o = { .url = url,
+                                      .what = what,
+                                      .step = step_of(a),
+                                      .look = step_of,
+                                      .first_ms = FIRST_PAUSE_MS,
+                                      .last_ms = LAST_PAUSE_MS,
+                                      .max_ms = WAIT_MAX_MS };
+    return rest_wait(&p->rest, &o, a, err);
 }
 
 int gce_do(struct p_gce *p, const char *method, cJSON *body, bool absent_ok,
@@ -250,14 +223,9 @@ int gce_do(struct p_gce *p, const char *method, cJSON *body, bool absent_ok,
     int r = call(p, method, body, &a, err, what, path, args);
     va_end(args);
     if (r == 0)
-        r = gce_wait(p, a.json, what, err);
+        r = gce_wait(p, &a, what, err);
     rest_answer_clear(&a);
-    if (r == -ENOENT && absent_ok) {
-        if (err)
-            *err = (struct sc_err){ 0 };
-        return 0;
-    }
-    return r;
+    return absent_ok ? rest_absent_ok(r, err) : r;
 }
 
 char *gce_escape(const char *text)
@@ -301,9 +269,4 @@ int gce_region(const struct p_gce *p, const char *region, char ret[64],
     if (r == 0 && !gce_name_ok(ret))
         r = sc_fail(err, -EINVAL, "gce: region '%s': not a region's name", ret);
     return r;
-}
-
-bool gce_for_good(int code)
-{
-    return code != -EHOSTUNREACH && code != -ETIMEDOUT && code != -ECONNRESET;
 }

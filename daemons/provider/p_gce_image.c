@@ -46,13 +46,8 @@ static int find_image(struct publish *s, enum found *ret, struct sc_err *err)
                : !strcmp(status, "FAILED") ? FOUND_FAILED
                                            : FOUND_OURS;
         rest_answer_clear(&a);
-        if (r == -ENOENT) {
-            if (err)
-                *err = (struct sc_err){ 0 };
-            return 0;
-        }
         if (r < 0)
-            return r;
+            return rest_absent_ok(r, err);
         if (!same)
             return sc_fail(err, -EEXIST,
                            "gce: %s: there is one of this name with other "
@@ -201,7 +196,7 @@ static int publish(struct publish *s, struct sc_err *err)
     }
     if (r == 0 && found == FOUND_NONE)
         r = make_image(s, err);
-    if (r < 0 && gce_for_good(r)) {
+    if (r < 0 && web_for_good(r)) {
         undo(s);
     } else if (r == 0) {
         /* The image is there; an object that stays is for gc to find. */

@@ -135,7 +135,7 @@ static int insert(struct launch *s, struct sc_err *err)
         gce_instance_body(s->p->project, s->zone, s->type, s->l, s->tag), &a,
         err, s->what, "/zones/%s/instances?requestId=%s", s->zone, s->request);
     if (r == 0)
-        r = gce_wait(s->p, a.json, s->what, err);
+        r = gce_wait(s->p, &a, s->what, err);
     rest_answer_clear(&a);
     return unknown_type(r, s, err);
 }
@@ -259,7 +259,7 @@ int gce_launch(struct provider *up, const struct provider_launch *l,
         r = make_firewall(&s, err);
     if (r == 0)
         r = launch_somewhere(&s, ret, err);
-    if (r < 0 && gce_for_good(r))
+    if (r < 0 && web_for_good(r))
         undo(&s);
     return r;
 }

@@ -172,11 +172,8 @@ int gce_fence(struct provider *up, const char *region, const char *id,
                      zone, name);
         snprintf(status, sizeof status, "%s", rest_str(a.json, "status"));
         rest_answer_clear(&a);
-        if (r == -ENOENT) {
-            if (err)
-                *err = (struct sc_err){ 0 };
-            return 0;
-        }
+        if (r == -ENOENT)
+            return rest_absent_ok(r, err);
         if (r == 0 &&
             (!strcmp(status, "TERMINATED") || !strcmp(status, "STOPPED")))
             return 0;

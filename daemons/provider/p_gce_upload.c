@@ -100,7 +100,7 @@ static int put(struct p_gce *p, const struct gce_upload *u, uint64_t total,
                                             .timeout_ms = rest_piece_ms(size),
                                             .once = size > 0 },
                     &a, err);
-    if (r == -ECONNRESET || r == -ETIMEDOUT || r == -EHOSTUNREACH) {
+    if (!web_for_good(r)) {
         r = size ? -EAGAIN : r;
     } else if (r == 0 && a.status == 308) {
         *ret_at = gce_range_next(web_answer_header(&a.raw, "range"));

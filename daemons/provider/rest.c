@@ -170,6 +170,78 @@ int rest_do(struct rest *r, const struct rest_request *q,
     return rest_refuse(r, q->what, ret->status, ret->json, &ret->raw, err);
 }
 
+int rest_ask_token(struct rest *r, const char *url, const char *form,
+                   char **ret, uint64_t *ret_until, struct sc_err *err)
+{
+    const struct rest_request q = { .method = "POST",
+                                    .url = url,
+                                    .what = "login",
+                                    .raw = form,
+                                    .raw_size = strlen(form),
+                                    .type = "application/x-www-form-urlencoded",
+                                    .plain = true };
+    struct rest_answer a = { 0 };
+    int code = rest_do(r, &q, &a, err);
+    const char *token = rest_str(a.json, "access_token");
+    double seconds = rest_num(a.json, "expires_in");
+    if (code == 0 && (!*token || strpbrk(token, "\r\n") || seconds < 1))
+        code =
+            sc_fail(err, -EPROTO, "%s: login: the answer has no token", r->who);
+    if (code == 0 && !(*ret = strdup(token)))
+        code = sc_fail(err, -ENOMEM, "%s: login: out of memory", r->who);
+    if (code == 0)
+        *ret_until = rest_now() + (uint64_t)(seconds * 1000);
+    rest_answer_clear(&a);
+    return code;
+}
+
+/* Retry-After in ms, or 'otherwise'. */
+static unsigned pause_of(const struct rest_answer *a, unsigned otherwise)
+{
+    const char *text = web_answer_header(&a->raw, "retry-after");
+    char *end;
+    unsigned long s = text ? strtoul(text, &end, 10) : 0;
+    return text && end != text && s > 0 && s < 600 ? (unsigned)s * 1000
+                                                   : otherwise;
+}
+
+int rest_wait(struct rest *r, const struct rest_operation *o,
+              struct rest_answer *a, struct sc_err *err)
+{
+    const struct rest_request q = { .method = "GET",
+                                    .url = o->url,
+                                    .what = o->what };
+    unsigned next = o->first_ms, pause = pause_of(a, next);
+    enum rest_step step = o->step;
+    for (uint64_t waited = 0; step == REST_WAIT; waited += pause) {
+        if (waited > o->max_ms)
+            return sc_fail(err, -ETIMEDOUT, "%s: %s: not done after %u minutes",
+                           r->who, o->what, o->max_ms / 60000);
+        int code = web_pause(r->web, pause, err);
+        if (code < 0)
+            return code;
+        rest_answer_clear(a);
+        code = rest_do(r, &q, a, err);
+        if (code < 0)
+            return code;
+        step = o->look(a);
+        next = next * 2 < o->last_ms ? next * 2 : o->last_ms;
+        pause = pause_of(a, next);
+    }
+    return step == REST_DONE
+               ? 0
+               : rest_refuse(r, o->what, 0, a->json, &a->raw, err);
+}
+
+int rest_absent_ok(int code, struct sc_err *err)
+{
+    if (code != -ENOENT)
+        return code;
+    if (err)
+        *err = (struct sc_err){ 0 };
+    return 0;
+}
+
 void rest_uuid_of(const char *seed, char ret[37])
 {
     char hex[65];

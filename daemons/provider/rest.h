@@ -74,6 +74,34 @@ int rest_refuse(const struct rest *r, const char *what, long status,
 void rest_words(const cJSON *json, const char *text, char *ret_code,
                 size_t code_size, char *ret_message, size_t message_size);
 
+/* For a 'login': POSTs 'form' to 'url' (OAuth2) and takes the token out of the
+ * answer. */
+int rest_ask_token(struct rest *r, const char *url, const char *form,
+                   char **ret, uint64_t *ret_until,
+                   struct sc_err *err) SC_MUST_CHECK;
+
+/* An operation that a request began and that goes on at the provider. */
+enum rest_step { REST_DONE, REST_WAIT, REST_FAILED };
+struct rest_operation {
+    const char *url;     /* Where its state is. */
+    const char *what;    /* As in rest_request. */
+    enum rest_step step; /* By the answer that began it. */
+    /* By an answer of 2xx at 'url'. */
+    enum rest_step (*look)(const struct rest_answer *a);
+    unsigned first_ms, last_ms; /* Between two looks, doubled each time; or as
+                                   Retry-After says. */
+    unsigned max_ms;            /* In all. */
+};
+/* Waits until it is done.  'a': the answer that began it, and afterwards the
+ * last one, whatever is returned.  One that failed is refused in its own words;
+ * -ETIMEDOUT, -ECANCELED. */
+int rest_wait(struct rest *r, const struct rest_operation *o,
+              struct rest_answer *a, struct sc_err *err) SC_MUST_CHECK;
+
+/* 'code', but for -ENOENT 0 and an empty 'err': where what is not there is as
+ * good as done. */
+int rest_absent_ok(int code, struct sc_err *err);
+
 /* Time enough for a piece of 'size' bytes at 64 KiB a second. */
 static inline unsigned rest_piece_ms(size_t size)
 {

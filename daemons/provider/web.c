@@ -494,6 +494,11 @@ int web_status_code(long status)
     return -EIO;
 }
 
+bool web_for_good(int code)
+{
+    return code != -EHOSTUNREACH && code != -ETIMEDOUT && code != -ECONNRESET;
+}
+
 char *web_escape(const char *text, bool keep_slash)
 {
     static const char hex[] = "0123456789ABCDEF";

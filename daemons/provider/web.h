@@ -95,6 +95,10 @@ int web_do(struct web *w, const struct web_request *q, struct web_answer *ret,
  * EINVAL; 413 EFBIG; 408, 504 ETIMEDOUT; 429 EAGAIN; others EIO. */
 int web_status_code(long status);
 
+/* Is 'code', of web_do or a driver, one that a later try will not better?  The
+ * network's are not: what was made is kept for that try. */
+bool web_for_good(int code);
+
 /* Percent-encodes all but unreserved characters (RFC 3986; '/' kept if
  * 'keep_slash').  malloc'd; NULL: out of memory. */
 char *web_escape(const char *text, bool keep_slash) SC_MUST_CHECK;

@@ -7,29 +7,25 @@ Test(p_azure_api, an_operation_goes_by_its_state_or_by_202)
     static const struct {
         long status;
         const char *state; /* NULL: no JSON */
-        bool by_location;
-        int want;
+        enum rest_step want, want_by_location;
     } cases[] = {
-        { 200, "InProgress", false, AZURE_WAIT },
-        { 200, "Running", false, AZURE_WAIT },
-        { 202, NULL, false, AZURE_WAIT },
-        { 200, "Succeeded", false, AZURE_DONE },
-        { 200, "succeeded", false, AZURE_DONE },
-        { 200, "Failed", false, AZURE_FAILED },
-        { 200, "Canceled", false, AZURE_FAILED },
-        { 409, NULL, false, AZURE_FAILED },
-        { 202, NULL, true, AZURE_WAIT },
-        { 200, "InProgress", true, AZURE_DONE },
-        { 204, NULL, true, AZURE_DONE },
-        { 409, NULL, true, AZURE_FAILED },
+        { 200, "InProgress", REST_WAIT, REST_DONE },
+        { 200, "Running", REST_WAIT, REST_DONE },
+        { 202, NULL, REST_WAIT, REST_WAIT },
+        { 200, "Succeeded", REST_DONE, REST_DONE },
+        { 200, "succeeded", REST_DONE, REST_DONE },
+        { 200, "Failed", REST_FAILED, REST_DONE },
+        { 200, "Canceled", REST_FAILED, REST_DONE },
+        { 204, NULL, REST_WAIT, REST_DONE },
     };
     for (size_t i = 0; i < SC_ARRAY_LEN(cases); i++) {
         SC_AUTO(cjson_free)
         cJSON *o =
             cases[i].state ? rest_json("{'status':%s}", cases[i].state) : NULL;
-        cr_expect_eq(
-            (int)azure_step_of(cases[i].status, o, cases[i].by_location),
-            cases[i].want, "case %zu", i);
+        const struct rest_answer a = { .status = cases[i].status, .json = o };
+        cr_expect_eq((int)azure_step(&a), (int)cases[i].want, "case %zu", i);
+        cr_expect_eq((int)azure_step_by_location(&a),
+                     (int)cases[i].want_by_location, "case %zu", i);
     }
 }
 
