@@ -77,6 +77,10 @@ static void handle(struct guest *g, uint16_t from, const struct peer_frame *f,
     struct peers *p = g->all;
     struct peer_handover h;
     SC_AUTO(free) struct peer_fetch *q = NULL;
+    if (!from) { /* Not yet, or no longer: its certificate outlives it. */
+        peers_answer(to, -EACCES, "this node does not know you");
+        return;
+    }
     switch (f->type) {
     case PEER_FETCH:
         q = malloc(sizeof *q);
@@ -86,9 +90,7 @@ static void handle(struct guest *g, uint16_t from, const struct peer_frame *f,
             peers_answer(to, -EBADMSG, "malformed FETCH");
         break;
     case PEER_HANDOVER:
-        if (!from)
-            peers_answer(to, -EACCES, "this node does not know you yet");
-        else if (peer_handover_decode(payload, f->size, &h) < 0)
+        if (peer_handover_decode(payload, f->size, &h) < 0)
             peers_answer(to, -EBADMSG, "malformed HANDOVER");
         else
             p->ops.handover(p->ops.arg, from, &h, to);

@@ -28,7 +28,8 @@ static struct peer *find(const struct peers *p, uint16_t nid)
 struct peer *peers_find_id(const struct peers *p, const char *node_id)
 {
     for (size_t i = 0; i < p->n; i++)
-        if (strcmp(p->list[i]->node_id, node_id) == 0)
+        if (strcmp(p->list[i]->node_id, node_id) == 0 &&
+            p->list[i]->told == p->tables)
             return p->list[i];
     return NULL;
 }
@@ -43,6 +44,7 @@ int peers_learn(struct peers *p, const char *node_id, uint16_t nid,
         strlen(address) > PEER_ADDRESS_MAX)
         return -EINVAL;
     if (o && strcmp(o->node_id, node_id) == 0) {
+        o->told = p->tables;
         if (strcmp(o->address, address) != 0) {
             snprintf(o->address, sizeof o->address, "%s", address);
             drop_conn(o, -ECONNRESET);
@@ -70,6 +72,7 @@ int peers_learn(struct peers *p, const char *node_id, uint16_t nid,
     snprintf(o->address, sizeof o->address, "%s", address);
     o->port = p->port;
     o->up = true;
+    o->told = p->tables;
     o->rtt_ms = -1;
     return 0;
 }
@@ -114,13 +117,21 @@ static int set_all(struct peers *p, const cJSON *message, struct sc_err *err)
     int e = json_done(&r, err);
     if (e < 0)
         return e;
+    p->tables++;
     cJSON_ArrayForEach(item, list)
     {
-        e = set_one(p, item, err);
-        if (e < 0)
-            return e;
+        if (e == 0)
+            e = set_one(p, item, err);
     }
-    return 0;
+    for (size_t i = 0; i < p->n; i++) {
+        if (p->list[i]->told == p->tables)
+            continue;
+        if (e == 0)
+            p->list[i]->up = false; /* Deleted. */
+        else if (p->list[i]->told == p->tables - 1)
+            p->list[i]->told = p->tables; /* A bad table deletes nobody. */
+    }
+    return e;
 }
 
 int peers_set(struct peers *p, const cJSON *message, struct sc_err *err)

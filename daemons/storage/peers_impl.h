@@ -22,6 +22,7 @@ struct peer {
     char node_id[64], address[PEER_ADDRESS_MAX + 1], region[64];
     uint16_t port;
     bool up;                /* As the controller says. */
+    uint64_t told;          /* peers.tables when it was named; less: gone. */
     struct peer_conn *conn; /* Owned; NULL: none. */
     bool ready;
     uint64_t retry_at, backoff_ms;
@@ -58,6 +59,7 @@ struct peers {
     char self_region[64];
     struct peer **list;
     size_t n;
+    uint64_t tables; /* How many the controller has told. */
     struct guest *guests;
     int fd;
     struct sc_source *listener, *sweep, *soon;

@@ -200,6 +200,26 @@ Test(peers, a_fetch_is_answered_with_data, .init = setup, .fini = teardown)
     peer_reply_clear(&o.reply);
 }
 
+Test(peers, a_node_that_was_deleted_gets_no_block, .init = setup,
+     .fini = teardown)
+{
+    struct outcome o = { 0 };
+    char text[512];
+    snprintf(text, sizeof text,
+             "{\"self\":%d,\"peers\":[{\"node_id\":\"%s\",\"nid\":%d,"
+             "\"name\":\"b\",\"region\":\"y\",\"address\":\"127.0.0.1\","
+             "\"up\":true,\"ports\":{\"storage\":%u}}]}",
+             B, ID_B, B, b.port);
+    cJSON *without_a = cJSON_Parse(text);
+    cr_assert_eq(peers_set(b.peers, without_a, NULL), 0);
+    cJSON_Delete(without_a);
+    peers_fetch(a.peers, B, &fetch, on_done, &o);
+    wait_for(&o.done);
+    cr_expect_eq(o.reply.error ? o.reply.error : o.res, -EACCES);
+    cr_expect_eq(b.n_fetch, 0);
+    peer_reply_clear(&o.reply);
+}
+
 Test(peers, a_handover_arrives_with_the_name_of_its_sender, .init = setup,
      .fini = teardown)
 {
