@@ -1,11 +1,14 @@
 #include "controller/ctl.h"
 
+#include "common/log.h"
 #include "controller/jobs.h"
 #include "controller/providers.h"
 #include "controller/secrets.h"
 #include "controller/sessions.h"
 
 #include <stdio.h>
+
+enum { CLOCK_GAP_MS = 2000 }; /* ctl_run is called several times a second. */
 
 const char *const ctl_program_names[N_PROGRAMS] = {
     [PROGRAM_NODE] = "sc-node",
@@ -112,10 +115,51 @@ void ctl_free(struct ctl *ctl)
     free(ctl);
 }
 
+static void shift(uint64_t *at, int64_t by)
+{
+    if (*at)
+        *at = (uint64_t)((int64_t)*at + by);
+}
+
+/* The clock was set back:
+ * what waits for a time waits for as long as it meant to. */
+static void clock_set_back(struct ctl *ctl, int64_t by)
+{
+    shift(&ctl->started_at, by);
+    shift(&ctl->latency_changed_at, by);
+    shift(&ctl->latency_told_at, by);
+    for (size_t i = 0; i < ctl->errands.n; i++)
+        shift(&ctl->errands.items[i]->retry_at, by);
+    for (size_t i = 0; i < ctl->jobs.n; i++) {
+        struct job *job = ctl->jobs.items[i];
+        int step = job_ended(job) ? -1 : job_current(job);
+        shift(&job->retry_at, by);
+        if (step >= 0)
+            shift(&job->steps[step].started_at, by);
+    }
+}
+
+/* Wall clocks are set, and machines are stopped for a while.  Time that did
+ * not pass here is not held against the nodes, which could not be heard. */
+static void follow_clock(struct ctl *ctl)
+{
+    uint64_t now = ctl_now(ctl), before = ctl->ran_at;
+    ctl->ran_at = now;
+    if (!before || (now >= before && now - before < CLOCK_GAP_MS))
+        return;
+    int64_t by = (int64_t)(now - before);
+    sc_logf(SC_LOG_WARN, "clock.jump", "%lld ms", (long long)by);
+    for (size_t i = 0; i < ctl->nodes.n; i++)
+        shift(&ctl->nodes.items[i]->heard_at, by);
+    if (by < 0)
+        clock_set_back(ctl, by);
+}
+
 void ctl_run(struct ctl *ctl)
 {
     if (ctl->broken || ctl->stopping)
         return;
+    follow_clock(ctl);
     ctl_registry_run(ctl);
     ctl_errand_run(ctl);
     ctl_reach_run(ctl);

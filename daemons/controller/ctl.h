@@ -132,7 +132,7 @@ struct ctl {
     uint64_t latency_told_at, latency_changed_at;
     uint32_t next_nid, next_vni;
     uint64_t next_errand, next_session, next_run;
-    uint64_t started_at;
+    uint64_t started_at, ran_at; /* ran_at: of the last ctl_run; 0: none. */
     bool broken, stopping;
 };
 

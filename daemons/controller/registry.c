@@ -8,6 +8,7 @@
 #include "controller/jobs.h"
 #include "controller/sessions.h"
 
+#include <arpa/inet.h>
 #include <inttypes.h>
 
 enum {
@@ -82,16 +83,19 @@ int ctl_node_remove(struct ctl *ctl, struct ctl_node *n, struct sc_err *err)
     if (n->n.state == NODE_UP)
         return sc_fail(err, -EBUSY, "node '%s': is up", n->n.name);
     struct ctl_txn *x = ctl_txn_begin(ctl);
-    SC_AUTO(ctl_node_free) struct ctl_node *own = n;
+    cJSON *gone = cJSON_CreateObject();
+    cJSON_AddStringToObject(gone, "id", n->n.id);
     ctl_list_remove(&ctl->nodes, n);
     ctl_errand_forget_node(ctl, x, n->n.nid);
     ctl_del(x, "nodes", n->n.id, "node");
     ctl_del(x, "node_facts", n->n.id, NULL);
     ctl->peers_changed = true;
+    ctl_node_free(n);
     int r = ctl_txn_commit(x, err);
     if (r == 0)
-        ctl->env.notify(ctl->env.ctx, 0, PROGRAM_NETWORK, "net.node_set",
-                        ctl_net_node_json(own));
+        ctl->env.notify(ctl->env.ctx, 0, PROGRAM_NETWORK, "net.node_del", gone);
+    else
+        cJSON_Delete(gone);
     return r;
 }
 
@@ -114,12 +118,23 @@ static void read_ports(struct json_reader *r, struct node *n)
         r->err = p.err;
 }
 
+static bool is_address(const char *s)
+{
+    uint8_t bin[16];
+    return inet_pton(AF_INET, s, bin) == 1 || inet_pton(AF_INET6, s, bin) == 1;
+}
+
 static int read_hello(const cJSON *params, enum ctl_program program,
                       struct node *n, struct sc_err *err)
 {
     struct json_reader r = json_read(params, "hello");
     const char *address = json_str_or(&r, "address", OBJ_ADDRESS - 1, "");
     const char *version = json_str_or(&r, "version", OBJ_NAME - 1, "");
+    /* Every other node will be told to send to it. */
+    if (address[0] && !is_address(address))
+        return sc_fail(err, -EINVAL,
+                       "hello: 'address' '%.64s': is not an IP address",
+                       address);
     if (address[0])
         OBJ_SET(n->address, address);
     if (version[0])

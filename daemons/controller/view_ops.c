@@ -131,6 +131,11 @@ int ctl_view(struct ctl *ctl, uint16_t nid, const char *name,
     }
     if (!m)
         return sc_fail(err, -ENOSYS, "%s: no such method", name);
+    /* Its connection may have outlived it. */
+    if (!ctl_node_by_nid(ctl, nid))
+        return sc_fail(err, -EACCES,
+                       "%s: node %u is not (or no longer) of this Supercloud",
+                       name, nid);
     int r = read_params(name, params, &p, err);
     if (r < 0)
         return r;

@@ -27,7 +27,10 @@ static void on_state(void *ctx, struct rpc_conn *from, const cJSON *params,
     struct netd *d = ctx;
     struct sc_err err;
     (void)from;
-    answer(req, "net.state", network_state_set(d->network, params, &err), &err);
+    int r = network_state_set(d->network, params, &err);
+    if (r == 0)
+        of_server_nodes(d->of);
+    answer(req, "net.state", r, &err);
 }
 
 static void on_node_set(void *ctx, struct rpc_conn *from, const cJSON *params,
@@ -38,6 +41,22 @@ static void on_node_set(void *ctx, struct rpc_conn *from, const cJSON *params,
     (void)from;
     answer(req, "net.node_set", network_node_set(d->network, params, &err),
            &err);
+}
+
+static void on_node_del(void *ctx, struct rpc_conn *from, const cJSON *params,
+                        struct rpc_request *req)
+{
+    struct netd *d = ctx;
+    struct sc_err err;
+    struct json_reader j = json_read(params, "net.node_del");
+    const char *id = json_str(&j, "id", 1, SC_UUID_LEN);
+    int r = json_done(&j, &err);
+    (void)from;
+    if (r == 0) {
+        network_node_del(d->network, id);
+        of_server_nodes(d->of);
+    }
+    answer(req, "net.node_del", r, &err);
 }
 
 static void on_network_set(void *ctx, struct rpc_conn *from,
@@ -141,6 +160,7 @@ static void on_migrate_end(void *ctx, struct rpc_conn *from,
 static const struct rpc_method methods[] = {
     { "net.state", RPC_ROLE_CONTROLLER, on_state },
     { "net.node_set", RPC_ROLE_CONTROLLER, on_node_set },
+    { "net.node_del", RPC_ROLE_CONTROLLER, on_node_del },
     { "net.network_set", RPC_ROLE_CONTROLLER, on_network_set },
     { "net.network_del", RPC_ROLE_CONTROLLER, on_network_del },
     { "net.port_set", RPC_ROLE_CONTROLLER, on_port_set },

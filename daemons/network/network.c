@@ -278,6 +278,16 @@ int network_node_set(struct network *n, const cJSON *j, struct sc_err *err)
     return r;
 }
 
+void network_node_del(struct network *n, const char *id)
+{
+    for (size_t i = 0; i < n->n_nodes; i++) {
+        if (strcmp(n->nodes[i].id, id) == 0) {
+            n->nodes[i] = n->nodes[--n->n_nodes];
+            return;
+        }
+    }
+}
+
 int network_network_set(struct network *n, const cJSON *j, struct sc_err *err)
 {
     struct net_network net;

@@ -54,6 +54,7 @@ int network_network_set(struct network *n, const cJSON *j,
                         struct sc_err *err) SC_MUST_CHECK;
 int network_port_set(struct network *n, const cJSON *j,
                      struct sc_err *err) SC_MUST_CHECK;
+void network_node_del(struct network *n, const char *id);
 void network_network_del(struct network *n, const char *id);
 void network_port_del(struct network *n, const char *id);
 int network_latency_set(struct network *n, const cJSON *params,

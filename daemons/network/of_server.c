@@ -418,6 +418,20 @@ static int check(struct of_server *s, struct sw *w)
     return -EACCES;
 }
 
+void of_server_nodes(struct of_server *s)
+{
+    struct sw *w, *next;
+    LIST_FOR_EACH_SAFE(w, next, node, &s->switches) {
+        const char *peer = of_conn_peer(w->conn);
+        if ((w->state != SW_PORTS && w->state != SW_UP) ||
+            (peer && network_nid_of(s->network, peer) == w->nid))
+            continue;
+        sc_logf(SC_LOG_INFO, "openflow.down", "switch %u: its node is gone",
+                w->nid);
+        sw_free(s, w);
+    }
+}
+
 static int sw_run(struct of_server *s, struct sw *w)
 {
     int r = of_conn_run(w->conn), version = of_conn_version(w->conn);

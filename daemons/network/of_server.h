@@ -38,6 +38,8 @@ void of_server_flow(struct of_server *s, uint16_t nid, bool add,
 void of_server_packet(struct of_server *s, uint16_t nid, const char *actions,
                       const void *frame, size_t size);
 void of_server_sync(struct of_server *s, uint16_t nid);
+/* The nodes have changed: switches of those that are gone are cut off. */
+void of_server_nodes(struct of_server *s);
 /* Calls 'done' once the switch has done all it was told before: err->code 0;
  * -EHOSTUNREACH: it is not connected, or was lost meanwhile. */
 typedef void of_done_fn(void *arg, const struct sc_err *err);

@@ -111,6 +111,7 @@ def main():
         spoofing(s, a, b)
         restart(s, a, b)
         relay(s, a, b)
+        deleted(s)
     return tap.done()
 
 
@@ -191,6 +192,18 @@ def restart(s, a, b):
         "%d: %s" % (nid, l) for nid in flows
         for l in set(flows[nid]) ^ set(after[nid])))
     tap.check(a.ping(b.ip), "the guests reach each other after the restart")
+
+
+def deleted(s):
+    """A node that was deleted still has its certificate."""
+    s.tell("net.node_del", {"id": s.ids[3]})
+    netns.wait_for("the deleted node's switch to be cut off",
+                   lambda: s.status()["switches"] == [1, 2])
+    netns.wait_for("its refusal when it comes back", lambda: re.search(
+        "openflow.refused.*datapath id 3", s.network_log()))
+    tap.check(sorted(s.status()["switches"]) == [1, 2],
+              "the switch of a node that was deleted is cut off, and stays so",
+              s.status()["switches"])
 
 
 def relay(s, a, b):

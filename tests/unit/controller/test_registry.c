@@ -19,6 +19,51 @@ Test(registry, hello_is_for_nodes_of_the_registry_only)
         ctl_hello(w->ctl, PROGRAM_NODE, w->nodes[1].id, p, &nid, &answer, &err),
         -EINVAL);
     cr_expect(strstr(err.text, "cpus"), "%s", err.text);
+    SC_AUTO(cjson_free) cJSON *q = cJSON_Parse("{\"address\":\"evil;rm\"}");
+    cr_expect_eq(
+        ctl_hello(w->ctl, PROGRAM_NODE, w->nodes[1].id, q, &nid, &answer, &err),
+        -EINVAL);
+    cr_expect(strstr(err.text, "address"), "%s", err.text);
+    cr_expect_str_eq(ctl_node_by_nid(w->ctl, 1)->n.address, "10.0.0.1");
+}
+
+Test(registry, a_clock_set_back_does_not_keep_a_dead_node_up)
+{
+    SC_AUTO(world_free) struct world *w = world_new();
+    world_run(w, 5000);
+    w->clock_off = -3600 * 1000;
+    world_run(w, 1000);
+    cr_expect_eq(ctl_node_by_nid(w->ctl, 1)->n.state, NODE_UP);
+    world_unlink(w, 1);
+    world_run(w, 20000);
+    cr_expect_eq(ctl_node_by_nid(w->ctl, 1)->n.state, NODE_DOWN);
+    cr_expect_eq(ctl_node_by_nid(w->ctl, 2)->n.state, NODE_UP);
+}
+
+Test(registry, a_clock_set_forward_takes_no_node_down)
+{
+    SC_AUTO(world_free) struct world *w = world_new();
+    world_make_vm(w, "a", "n1");
+    w->clock_off = 3600 * 1000;
+    for (int i = 0; i < 100; i++) {
+        world_run(w, 50);
+        cr_assert_eq(ctl_node_by_nid(w->ctl, 1)->n.state, NODE_UP);
+        cr_assert_eq(world_vm(w, "a")->state, VM_RUNNING);
+    }
+}
+
+Test(registry, a_clock_set_back_holds_up_no_job)
+{
+    SC_AUTO(world_free) struct world *w = world_new();
+    world_make_vm(w, "a", "n1");
+    world_unlink(w, 1);
+    world_run(w, 500);
+    cr_assert_eq(world_op(w, "vm.stop", "{\"id\":\"a\"}"), 0);
+    world_run(w, 1000);
+    w->clock_off = -3600 * 1000; /* The job waits for sc-node, by a timer. */
+    world_link(w, 1);
+    world_run(w, 30000);
+    cr_expect_eq(world_vm(w, "a")->state, VM_STOPPED);
 }
 
 Test(registry, bad_heartbeats_change_nothing)
@@ -120,10 +165,24 @@ Test(registry, a_node_is_deleted_when_it_is_down_and_empty)
     cr_expect_eq(world_op(w, "node.delete", "{\"id\":\"n1\"}"), -EBUSY);
     cr_expect_eq(world_op(w, "node.delete", "{\"id\":\"n2\"}"), -EBUSY);
     cr_expect_eq(world_op(w, "node.delete", "{\"id\":\"n3\"}"), 0);
+    cr_expect_str_eq(w->network_note, "net.node_del");
+    cr_expect_str_eq(
+        cJSON_GetStringValue(cJSON_GetObjectItem(w->network_params, "id")),
+        w->nodes[3].id);
     cr_expect_eq(world_op(w, "node.show", "{\"id\":\"n3\"}"), -ENOENT);
     world_link(w, 3);
     world_run(w, 3000);
     cr_expect(!w->nodes[3].connected, "its certificate opens nothing now");
+    struct sc_err err;
+    cJSON *answer = NULL;
+    SC_AUTO(cjson_free)
+    cJSON *open = cJSON_CreateObject();
+    cJSON_AddStringToObject(open, "volume_id", world_vm(w, "a")->volumes[0].id);
+    cJSON_AddStringToObject(open, "mode", "ro");
+    cr_expect_eq(ctl_view(w->ctl, 3, "view.open", open, &answer, &err), -EACCES,
+                 "nor does a connection that it still has");
+    cr_expect_eq(ctl_view(w->ctl, 1, "view.open", open, &answer, &err), 0);
+    cJSON_Delete(answer);
 }
 
 Test(registry, addresses_of_a_network_are_given_once_and_again_when_free)

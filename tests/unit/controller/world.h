@@ -75,6 +75,7 @@ struct wevent {
 };
 struct world {
     uint64_t now;
+    int64_t clock_off; /* How wrong the controller's clock goes by now. */
     struct store *mem; /* Survives the controller. */
     struct ctl *ctl;   /* NULL: dead. */
     bool crashed, broken;
@@ -87,6 +88,8 @@ struct world {
     struct wevent events[WORLD_EVENTS];
     size_t n_events;
     unsigned n_network_notes;
+    char network_note[32]; /* The last one's method, */
+    cJSON *network_params; /* and what it said. */
     /* The last operation's outcome. */
     bool op_done;
     struct sc_err op_err;
@@ -221,7 +224,8 @@ static inline void world_answer(struct world *w, const struct wevent *call,
 
 static inline uint64_t wenv_now(void *ctx)
 {
-    return ((struct world *)ctx)->now;
+    struct world *w = ctx;
+    return (uint64_t)((int64_t)w->now + w->clock_off);
 }
 
 static inline bool world_connected(struct world *w, uint16_t nid,
@@ -263,8 +267,12 @@ static inline void wenv_notify(void *ctx, uint16_t nid,
 {
     struct world *w = ctx;
     (void)nid;
-    (void)method;
-    w->n_network_notes += program == PROGRAM_NETWORK;
+    if (program == PROGRAM_NETWORK) {
+        w->n_network_notes++;
+        snprintf(w->network_note, sizeof w->network_note, "%s", method);
+        cJSON_Delete(w->network_params);
+        w->network_params = SC_TAKE(params);
+    }
     cJSON_Delete(params);
 }
 
@@ -502,6 +510,7 @@ static inline void world_free(struct world *w)
             free(w->nodes[i].migs[m].call);
     }
     cJSON_Delete(w->op_result);
+    cJSON_Delete(w->network_params);
     cJSON_Delete(w->changed);
     store_close(w->mem);
     free(w);
