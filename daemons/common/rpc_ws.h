@@ -6,7 +6,8 @@
  * the plain HTTP requests of 'http' (joining); one that shows a certificate of
  * somebody else is refused altogether.
  * Role and peer name come from the certificate: OU and CN.
- * Limits: HTTP head 16 KiB, body 64 KiB, 10 s to say what it wants.
+ * Limits: HTTP head 16 KiB, body 64 KiB, 10 s to say what it wants; 256 who
+ * have not said it (or join) at once: of one more, the oldest is dropped.
  * Source: RFC 6455, RFC 9112. */
 #ifndef SC_COMMON_RPC_WS_H
 #define SC_COMMON_RPC_WS_H
@@ -20,8 +21,9 @@ struct rpc_ws_server_options {
     const char *ca_file;
     const char *cert_file; /* PEM: certificate. */
     const char *key_file;
-    unsigned max_peers; /* Connections at once; 0: 4096. */
-    uint64_t ping_ms;   /* 0: RPC_WS_PING_MS. */
+    unsigned max_peers;     /* Connections at once; 0: 4096. */
+    uint64_t ping_ms;       /* 0: RPC_WS_PING_MS. */
+    unsigned max_strangers; /* Before the upgrade; 0: 256. */
 };
 /* An HTTP request outside 'path'; 'fn' answers at once.  'body' is NUL-ended
  * text, at most 64 KiB; 'status' is 200 unless set; '*ret' is the answer

@@ -17,6 +17,7 @@
 
 enum {
     PEERS_MAX = 4096,
+    STRANGERS_MAX = 256, /* About 50 MiB, if all send what they may. */
     BODY_MAX = 64 << 10,
     ACCEPT_PAUSE_MS = 1000, /* When out of file descriptors. */
     ADDR_LEN = INET6_ADDRSTRLEN,
@@ -26,6 +27,7 @@ struct peer {
     struct peer *next, **prev;
     struct rpc_ws_server *server;
     struct ws_stream *stream; /* Owned. */
+    bool upgraded;            /* By its certificate; else a stranger. */
     char address[ADDR_LEN];
 };
 
@@ -37,8 +39,8 @@ struct rpc_ws_server {
     struct tls_ctx *tls;              /* Owned. */
     int fd;                           /* Owned. */
     struct sc_source *accept, *pause; /* Owned. */
-    struct peer *peers;
-    unsigned n_peers, max_peers;
+    struct peer *peers;               /* The newest first. */
+    unsigned n_peers, max_peers, n_strangers, max_strangers;
     uint64_t ping_ms;
 };
 
@@ -161,6 +163,8 @@ static void upgrade(struct peer *p, const struct http_head *head)
         ws_stream_end(s, -ENOMEM, "out of memory");
         return;
     }
+    p->upgraded = true;
+    p->server->n_strangers--;
     ws_stream_write(s, text, (size_t)n, false);
     rpc_conn_up(conn);
 }
@@ -232,7 +236,22 @@ static void peer_forget(struct peer *p)
     if (p->next)
         p->next->prev = p->prev;
     p->server->n_peers--;
+    p->server->n_strangers -= !p->upgraded;
     free(p);
+}
+
+/* Whoever wants to hold us up must at least be quicker than the handshakes of
+ * those who come for something. */
+static void drop_stranger(struct rpc_ws_server *server)
+{
+    struct peer *oldest = NULL;
+    for (struct peer *p = server->peers; p; p = p->next)
+        oldest = p->upgraded ? oldest : p;
+    if (!oldest)
+        return;
+    struct ws_stream *stream = oldest->stream;
+    peer_forget(oldest);
+    ws_stream_free(stream);
 }
 
 static void on_secure(void *owner, struct ws_stream *s)
@@ -279,6 +298,8 @@ static void on_accept(void *arg, int listen_fd, uint32_t events)
     }
     int one = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (server->n_strangers >= server->max_strangers)
+        drop_stranger(server);
     struct peer *p =
         server->n_peers < server->max_peers ? calloc(1, sizeof *p) : NULL;
     if (!p) {
@@ -300,6 +321,7 @@ static void on_accept(void *arg, int listen_fd, uint32_t events)
         p->next->prev = &p->next;
     server->peers = p;
     server->n_peers++;
+    server->n_strangers++;
 }
 
 /* --- server -------------------------------------------------------------- */
@@ -347,14 +369,16 @@ int rpc_ws_server_new(struct sc_loop *loop,
     SC_AUTO(rpc_ws_server_free) struct rpc_ws_server *s = calloc(1, sizeof *s);
     if (!s)
         return sc_fail(err, -ENOMEM, "RPC server: out of memory");
-    *s = (struct rpc_ws_server){ .loop = loop,
-                                 .service = service,
-                                 .http = http,
-                                 .fd = -1,
-                                 .path = strdup(o->path),
-                                 .max_peers =
-                                     o->max_peers ? o->max_peers : PEERS_MAX,
-                                 .ping_ms = o->ping_ms };
+    *s = (struct rpc_ws_server){
+        .loop = loop,
+        .service = service,
+        .http = http,
+        .fd = -1,
+        .path = strdup(o->path),
+        .max_peers = o->max_peers ? o->max_peers : PEERS_MAX,
+        .max_strangers = o->max_strangers ? o->max_strangers : STRANGERS_MAX,
+        .ping_ms = o->ping_ms
+    };
     if (!s->path)
         return sc_fail(err, -ENOMEM, "RPC server: out of memory");
     int r = tls_ctx_new_for(TLS_AT_CONTROLLER, o->ca_file, o->cert_file,

@@ -22,7 +22,7 @@ struct mig_listener {
     struct node *node;
     int fd;
     struct sc_source *source;
-    struct waiting *list;
+    struct waiting *list; /* The newest first. */
     unsigned n;
 };
 
@@ -82,6 +82,16 @@ static void frame(void *arg, const struct mig_frame *f)
 
 static const struct mig_conn_events events = { up, frame, room, lost };
 
+/* Strangers that say nothing must not keep a source out. */
+static void drop_oldest(struct mig_listener *l)
+{
+    struct waiting *w = l->list;
+    while (w && w->next)
+        w = w->next;
+    if (w)
+        waiting_free(w);
+}
+
 static void on_accept(void *arg, int fd, uint32_t ev)
 {
     struct mig_listener *l = arg;
@@ -89,8 +99,10 @@ static void on_accept(void *arg, int fd, uint32_t ev)
     (void)ev;
     SC_AUTO(close)
     int conn = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (conn < 0 || l->n >= WAITING_MAX)
+    if (conn < 0)
         return;
+    if (l->n >= WAITING_MAX)
+        drop_oldest(l);
     setsockopt(conn, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     struct waiting *w = calloc(1, sizeof *w);
     if (!w)

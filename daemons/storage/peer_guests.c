@@ -8,6 +8,10 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+/* Strangers can hold no more than so many connections: one more, and the
+ * oldest is dropped, which has had the longest time to show a certificate. */
+enum { STRANGERS_MAX = 256 };
+
 static void answer(struct peer_answer *to, uint8_t *frame, size_t size)
 {
     if (!to->guest) {
@@ -50,6 +54,7 @@ static void guest_free(struct guest *g)
     while (*at != g)
         at = &(*at)->next;
     *at = g->next;
+    p->n_strangers -= !g->ready;
     for (struct peer_answer *a = g->answers; a; a = a->next)
         a->guest = NULL;
     peers_retire(p, g->conn);
@@ -58,8 +63,19 @@ static void guest_free(struct guest *g)
 
 static void on_guest_ready(void *arg, struct peer_conn *c)
 {
-    (void)arg;
+    struct guest *g = arg;
     (void)c;
+    g->ready = true;
+    g->all->n_strangers--;
+}
+
+static void drop_stranger(struct peers *p)
+{
+    struct guest *oldest = NULL;
+    for (struct guest *g = p->guests; g; g = g->next)
+        oldest = g->ready ? oldest : g;
+    if (oldest)
+        guest_free(oldest);
 }
 
 static void on_guest_closed(void *arg, struct peer_conn *c,
@@ -132,6 +148,8 @@ void peer_guests_accept(void *arg, int fd, uint32_t events)
         return;
     int one = 1;
     setsockopt(s, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (p->n_strangers >= STRANGERS_MAX)
+        drop_stranger(p);
     struct guest *g = calloc(1, sizeof *g);
     if (!g) {
         close(s);
@@ -145,6 +163,7 @@ void peer_guests_accept(void *arg, int fd, uint32_t events)
     }
     g->next = p->guests;
     p->guests = g;
+    p->n_strangers++;
 }
 
 void peer_guests_free(struct peers *p)

@@ -37,6 +37,7 @@ struct guest {
     struct guest *next;
     struct peers *all;
     struct peer_conn *conn; /* Owned. */
+    bool ready;             /* It has shown its certificate. */
     struct peer_answer *answers;
 };
 struct peer_answer {
@@ -59,8 +60,9 @@ struct peers {
     char self_region[64];
     struct peer **list;
     size_t n;
-    uint64_t tables; /* How many the controller has told. */
-    struct guest *guests;
+    uint64_t tables;      /* How many the controller has told. */
+    struct guest *guests; /* The newest first. */
+    unsigned n_strangers; /* Those of them that are not ready. */
     int fd;
     struct sc_source *listener, *sweep, *soon;
     struct failed *failed;

@@ -3,6 +3,7 @@
 of sc-node, power-off, stop."""
 import os
 import signal
+import subprocess
 import sys
 import time
 
@@ -10,6 +11,22 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
 import nodes  # noqa: E402
 
 tap = nodes.Tap()
+
+
+CROWD = """
+import socket, sys, time
+held = [socket.create_connection((sys.argv[1], 7482)) for _ in range(100)]
+print("held", flush=True)
+time.sleep(600)
+"""
+
+
+def crowd(node):
+    """A hundred connections to the node's migration port that say nothing."""
+    held = node.site.popen("/usr/bin/python3", "-c", CROWD, node.site.ip,
+                           stdout=subprocess.PIPE, text=True)
+    assert held.stdout.readline() == "held\n"
+    return held
 
 
 def main():
@@ -38,8 +55,11 @@ def main():
         calls = [c.split()[0] for c in b.called()]
         tap.ok(calls.index("volume.prepare_in") < calls.index("volume.activate"),
                "the destination prepares, then activates", calls)
+        held = crowd(a)
         r = p.migrate(vm, b, a)
         print("# %s" % r)
+        tap.ok(True, "connections of strangers keep no source out")
+        nodes.netns.stop_pid(held.pid)
         n = a.ticking(vm, 5)
         tap.ok(p.records(vm) >= n - 1, "and back; no record is missing on its disk",
                "%d of %d" % (p.records(vm), n))

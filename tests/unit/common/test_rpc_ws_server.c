@@ -21,6 +21,7 @@ struct world {
     struct sc_err trouble, down, done;
     char *result;
     uint64_t ping_ms;
+    unsigned max_strangers;
 };
 
 static void on_echo(void *ctx, struct rpc_conn *from, const cJSON *params,
@@ -122,7 +123,8 @@ static void world_listen(struct world *w, const char *listen, const char *cert)
                                        .ca_file = in(&w->dir, "ca.crt"),
                                        .cert_file = in(&w->dir, crt),
                                        .key_file = in(&w->dir, key),
-                                       .ping_ms = w->ping_ms };
+                                       .ping_ms = w->ping_ms,
+                                       .max_strangers = w->max_strangers };
     w->at_server = (struct rpc_service){
         .methods = methods, .ctx = w, .up = server_up, .down = server_down
     };
@@ -452,6 +454,39 @@ static const char *http(struct world *w, const char *request)
     close(back[0]);
     kill(pid, SIGKILL);
     return answer;
+}
+
+static int stranger(struct world *w)
+{
+    struct sockaddr_in sa = { .sin_family = AF_INET,
+                              .sin_port = htons(rpc_ws_server_port(w->server)),
+                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert_eq(connect(fd, (struct sockaddr *)&sa, sizeof sa), 0);
+    sc_loop_run_once(w->loop, 10);
+    return fd;
+}
+
+Test(rpc_ws, strangers_are_few_and_the_oldest_makes_room, .timeout = 30)
+{
+    struct world w = { .max_strangers = 3 };
+    int fds[8];
+    char c;
+    world_begin(&w, "controller");
+    world_connect(&w, "ca.crt", "a");
+    LOOP_UNTIL(w.loop, w.n_up == 1);
+    for (size_t i = 0; i < SC_ARRAY_LEN(fds); i++)
+        fds[i] = stranger(&w);
+    LOOP_UNTIL(w.loop, recv(fds[4], &c, 1, MSG_DONTWAIT) == 0);
+    cr_expect_eq(recv(fds[0], &c, 1, MSG_DONTWAIT), 0);
+    for (size_t i = 5; i < SC_ARRAY_LEN(fds); i++)
+        cr_expect_eq(recv(fds[i], &c, 1, MSG_DONTWAIT), -1, "%zu is there", i);
+    cr_expect_eq(w.n_down, 0, "who has shown a certificate stays");
+    const char *a = http(&w, "GET /join/ca HTTP/1.1\r\nHost: c\r\n\r\n");
+    cr_expect(strstr(a, "HTTP/1.1 409 Conflict\r\n"), "%s", a);
+    for (size_t i = 0; i < SC_ARRAY_LEN(fds); i++)
+        close(fds[i]);
+    world_end(&w);
 }
 
 Test(rpc_ws, joining_needs_no_certificate, .timeout = 30)

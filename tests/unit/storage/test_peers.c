@@ -320,6 +320,31 @@ Test(peers, candidates_are_the_holder_first_then_the_others, .init = setup,
     cr_expect_eq(nids[0], B);
 }
 
+Test(peers, strangers_that_say_nothing_hold_a_limited_number_of_connections,
+     .init = setup, .fini = teardown)
+{
+    enum { N = 300 };
+    int fds[N];
+    struct outcome o = { 0 };
+    struct sockaddr_in in = { .sin_family = AF_INET,
+                              .sin_port = htons(b.port) };
+    inet_pton(AF_INET, "127.0.0.1", &in.sin_addr);
+    for (int i = 0; i < N; i++) {
+        fds[i] = socket(AF_INET, SOCK_STREAM, 0);
+        cr_assert_eq(connect(fds[i], (struct sockaddr *)&in, sizeof in), 0);
+        sc_loop_run_once(loop, 10);
+    }
+    char c;
+    cr_expect_eq(recv(fds[0], &c, 1, MSG_DONTWAIT), 0, "the oldest is closed");
+    cr_expect_eq(recv(fds[N - 1], &c, 1, MSG_DONTWAIT), -1);
+    peers_fetch(a.peers, B, &fetch, on_done, &o);
+    wait_for(&o.done);
+    cr_expect_eq(o.res, 0, "and a node gets through");
+    peer_reply_clear(&o.reply);
+    for (int i = 0; i < N; i++)
+        close(fds[i]);
+}
+
 Test(peers, garbage_on_the_port_harms_nobody, .init = setup, .fini = teardown)
 {
     struct outcome o = { 0 };
