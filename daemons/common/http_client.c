@@ -1,7 +1,8 @@
 /* http_client - see http_client.h. */
 #include "common/http_client.h"
 
-#include <curl/curl.h>
+#include "common/curl.h"
+
 #include <stdbool.h>
 #include <stdio.h>
 
@@ -21,20 +22,8 @@ static size_t on_data(char *data, size_t one, size_t size, void *arg)
 {
     (void)one;
     struct sink *s = arg;
-    if (s->size + size > HTTP_RESPONSE_MAX) {
-        s->error = -EFBIG;
-        return 0;
-    }
-    char *more = realloc(s->data, s->size + size + 1);
-    if (!more) {
-        s->error = -ENOMEM;
-        return 0;
-    }
-    memcpy(more + s->size, data, size);
-    s->data = more;
-    s->size += size;
-    s->data[s->size] = '\0';
-    return size;
+    s->error = sc_curl_keep(&s->data, &s->size, HTTP_RESPONSE_MAX, data, size);
+    return s->error < 0 ? 0 : size;
 }
 
 static int code_of(CURLcode r)

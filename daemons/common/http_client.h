@@ -1,7 +1,7 @@
 /* http_client - one HTTPS request, for programs that run once; over libcurl.
  *
- * Used by sc-join; the only user of curl.h among the daemons.  BLOCKS until the
- * answer is there or the time is up, so it is not for a daemon's loop.
+ * Used by sc-join.  BLOCKS until the answer is there or the time is up, so it
+ * is not for a daemon's loop.
  * HTTPS only, TLS 1.3, no proxy, no redirects; http_proxy is ignored.
  * Units: ms, bytes. */
 #ifndef SC_COMMON_HTTP_CLIENT_H
@@ -29,7 +29,7 @@ struct http_response {
 enum { HTTP_RESPONSE_MAX = 1 << 20 };
 
 /* 0: there was an answer, whatever its status.  -EHOSTUNREACH (not reached,
- * name unknown, refused, cut), -ETIMEDOUT, -EACCES (certificate), -EFBIG,
+ * name unknown, refused, cut), -ETIMEDOUT, -EACCES (certificate), -EMSGSIZE,
  * -ENOMEM, -EPROTO. */
 int http_request_run(const struct http_request *q, struct http_response *ret,
                      struct sc_err *err) SC_MUST_CHECK;

@@ -1,10 +1,9 @@
 /* https_client - see https_client.h. */
 #include "common/https_client.h"
 
-#include <curl/curl.h>
-#include <string.h>
+#include "common/curl.h"
 
-enum { CONNECT_TIMEOUT_MS = 10000, STALL_S = 60 };
+#include <string.h>
 
 struct https_client {
     CURL *curl;
@@ -100,16 +99,10 @@ static size_t on_data(char *data, size_t one, size_t size, void *arg)
         t->ended = !t->rq->data(t->rq->arg, data, size);
         return t->ended ? 0 : size;
     }
-    t->too_big = size > HTTPS_CLIENT_ANSWER_MAX - t->answer.size;
-    char *more =
-        t->too_big ? NULL : realloc(t->answer.body, t->answer.size + size + 1);
-    if (!more)
-        return 0;
-    memcpy(more + t->answer.size, data, size);
-    t->answer.body = more;
-    t->answer.size += size;
-    more[t->answer.size] = '\0';
-    return size;
+    int r = sc_curl_keep(&t->answer.body, &t->answer.size,
+                         HTTPS_CLIENT_ANSWER_MAX, data, size);
+    t->too_big = r == -EMSGSIZE;
+    return r < 0 ? 0 : size;
 }
 
 static size_t on_read(char *buf, size_t one, size_t size, void *arg)
@@ -127,19 +120,9 @@ static size_t on_read(char *buf, size_t one, size_t size, void *arg)
 static void set_up(struct https_client *c)
 {
     CURL *h = c->curl;
-    curl_easy_reset(h);
+    sc_curl_set_up(h, "https", c->error);
     if (c->dial)
-        curl_easy_setopt(c->curl, CURLOPT_CONNECT_TO, c->dial);
-    c->error[0] = '\0';
-    curl_easy_setopt(h, CURLOPT_ERRORBUFFER, c->error);
-    curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "https");
-    curl_easy_setopt(h, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(h, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2);
-    curl_easy_setopt(h, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
-    curl_easy_setopt(h, CURLOPT_USERAGENT, "supercloud/" SC_VERSION);
-    curl_easy_setopt(h, CURLOPT_TCP_KEEPALIVE, 1L);
+        curl_easy_setopt(h, CURLOPT_CONNECT_TO, c->dial);
     if (c->trust_anyone) {
         curl_easy_setopt(h, CURLOPT_SSL_VERIFYPEER, 0L);
         curl_easy_setopt(h, CURLOPT_SSL_VERIFYHOST, 0L);
@@ -155,34 +138,7 @@ static void set_up(struct https_client *c)
 static int fail(const struct https_client *c, CURLcode code, struct sc_err *err)
 {
     const char *why = c->error[0] ? c->error : curl_easy_strerror(code);
-    int e = -EIO;
-    switch (code) {
-    case CURLE_COULDNT_RESOLVE_HOST:
-    case CURLE_COULDNT_RESOLVE_PROXY:
-    case CURLE_COULDNT_CONNECT:
-        e = -EHOSTUNREACH;
-        break;
-    case CURLE_OPERATION_TIMEDOUT:
-        e = -ETIMEDOUT;
-        break;
-    case CURLE_PEER_FAILED_VERIFICATION:
-        e = -EACCES;
-        break;
-    case CURLE_GOT_NOTHING:
-    case CURLE_RECV_ERROR:
-    case CURLE_SEND_ERROR:
-    case CURLE_PARTIAL_FILE:
-    case CURLE_SSL_CONNECT_ERROR:
-        e = -ECONNRESET;
-        break;
-    case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL:
-        e = -EINVAL;
-        break;
-    default:
-        break;
-    }
-    return sc_fail(err, e, "%s: %s", c->base_url, why);
+    return sc_fail(err, sc_curl_errno(code), "%s: %s", c->base_url, why);
 }
 
 static struct curl_slist *headers_of(const struct https_client *c,
@@ -217,14 +173,7 @@ int https_client_do(struct https_client *c,
     curl_easy_setopt(h, CURLOPT_WRITEDATA, &t);
     curl_easy_setopt(h, CURLOPT_TIMEOUT_MS, (long)rq->timeout_ms);
     if (rq->upload) {
-        curl_easy_setopt(h, CURLOPT_UPLOAD, 1L);
-        curl_easy_setopt(h, CURLOPT_READFUNCTION, on_read);
-        curl_easy_setopt(h, CURLOPT_READDATA, &t);
-        curl_easy_setopt(h, CURLOPT_UPLOAD_BUFFERSIZE, 512L << 10);
-        curl_easy_setopt(h, CURLOPT_INFILESIZE_LARGE,
-                         (curl_off_t)rq->upload_size);
-        curl_easy_setopt(h, CURLOPT_LOW_SPEED_LIMIT, 1L);
-        curl_easy_setopt(h, CURLOPT_LOW_SPEED_TIME, (long)STALL_S);
+        sc_curl_upload(h, on_read, &t, (curl_off_t)rq->upload_size);
     } else if (rq->json) {
         curl_easy_setopt(h, CURLOPT_POSTFIELDS, rq->json);
         curl_easy_setopt(h, CURLOPT_POSTFIELDSIZE_LARGE,

@@ -5,18 +5,17 @@
  * 'once' requests get a connection of their own, so that it cannot. */
 #include "provider/web.h"
 
+#include "common/curl.h"
+
 #include <arpa/inet.h>
 #include <ctype.h>
-#include <curl/curl.h>
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
 
 enum {
-    CONNECT_TIMEOUT_MS = 10000,
     TIMEOUT_MS = 60000,
     RETRY_MS = 500,
-    STALL_S = 60,
     SLICE_MS = 50, /* Of a pause, between two looks at 'cancelled'. */
     MAX_HEADERS = 256,
     MAX_SIGNED = 16,
@@ -96,16 +95,10 @@ static size_t on_body(char *data, size_t one, size_t size, void *arg)
 {
     (void)one;
     struct try *t = arg;
-    t->too_big = size > WEB_ANSWER_MAX - t->answer.size;
-    char *more =
-        t->too_big ? NULL : realloc(t->answer.body, t->answer.size + size + 1);
-    if (!more)
-        return 0;
-    memcpy(more + t->answer.size, data, size);
-    t->answer.body = more;
-    t->answer.size += size;
-    more[t->answer.size] = '\0';
-    return size;
+    int r = sc_curl_keep(&t->answer.body, &t->answer.size, WEB_ANSWER_MAX, data,
+                         size);
+    t->too_big = r == -EMSGSIZE;
+    return r < 0 ? 0 : size;
 }
 
 static size_t on_header(char *line, size_t one, size_t size, void *arg)
@@ -208,17 +201,7 @@ static void set_up(struct web *w, const struct web_request *q, bool loopback)
     unsigned ms = q->timeout_ms     ? q->timeout_ms
                   : w->o.timeout_ms ? w->o.timeout_ms
                                     : (unsigned)TIMEOUT_MS;
-    curl_easy_reset(h);
-    w->error[0] = '\0';
-    curl_easy_setopt(h, CURLOPT_ERRORBUFFER, w->error);
-    curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(h, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(h, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2);
-    curl_easy_setopt(h, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
-    curl_easy_setopt(h, CURLOPT_USERAGENT, "supercloud/" SC_VERSION);
-    curl_easy_setopt(h, CURLOPT_TCP_KEEPALIVE, 1L);
+    sc_curl_set_up(h, "http,https", w->error);
     curl_easy_setopt(h, CURLOPT_URL, q->url);
     curl_easy_setopt(h, CURLOPT_PATH_AS_IS, 1L);
     if (loopback)
@@ -227,12 +210,8 @@ static void set_up(struct web *w, const struct web_request *q, bool loopback)
         curl_easy_setopt(h, CURLOPT_CAINFO, w->ca_file);
     if (q->once)
         curl_easy_setopt(h, CURLOPT_FRESH_CONNECT, 1L);
-    if (q->read) {
-        curl_easy_setopt(h, CURLOPT_LOW_SPEED_LIMIT, 1L);
-        curl_easy_setopt(h, CURLOPT_LOW_SPEED_TIME, (long)STALL_S);
-    } else {
+    if (!q->read)
         curl_easy_setopt(h, CURLOPT_TIMEOUT_MS, (long)ms);
-    }
 }
 
 static void set_body(CURL *h, const struct web_request *q, struct try *t)
@@ -243,13 +222,9 @@ static void set_body(CURL *h, const struct web_request *q, struct try *t)
         return;
     }
     if (q->read) {
-        curl_easy_setopt(h, CURLOPT_UPLOAD, 1L);
-        curl_easy_setopt(h, CURLOPT_READFUNCTION, on_read);
-        curl_easy_setopt(h, CURLOPT_READDATA, t);
+        sc_curl_upload(h, on_read, t, (curl_off_t)q->read_size);
         curl_easy_setopt(h, CURLOPT_SEEKFUNCTION, on_seek);
         curl_easy_setopt(h, CURLOPT_SEEKDATA, t);
-        curl_easy_setopt(h, CURLOPT_UPLOAD_BUFFERSIZE, 512L << 10);
-        curl_easy_setopt(h, CURLOPT_INFILESIZE_LARGE, (curl_off_t)q->read_size);
     } else if (q->body || !strcmp(q->method, "POST") ||
                !strcmp(q->method, "PUT")) {
         curl_easy_setopt(h, CURLOPT_POSTFIELDS, q->body ? q->body : "");
@@ -300,40 +275,6 @@ static int add_headers(const struct web_request *q, struct curl_slist **ret,
     return n < 0 ? n : r < 0 ? sc_fail(err, r, "out of memory") : 0;
 }
 
-/* -errno of a transfer that failed; '*ret_sent': something may have reached
- * the server; '*ret_again': the next try may do better. */
-static int code_of(CURLcode code, bool *ret_sent, bool *ret_again)
-{
-    *ret_sent = true;
-    *ret_again = true;
-    switch (code) {
-    case CURLE_COULDNT_RESOLVE_HOST:
-    case CURLE_COULDNT_RESOLVE_PROXY:
-    case CURLE_COULDNT_CONNECT:
-        *ret_sent = false;
-        return -EHOSTUNREACH;
-    case CURLE_SSL_CONNECT_ERROR:
-        *ret_sent = false;
-        return -ECONNRESET;
-    case CURLE_PEER_FAILED_VERIFICATION:
-        *ret_again = false;
-        return -EACCES;
-    case CURLE_OPERATION_TIMEDOUT:
-        return -ETIMEDOUT;
-    case CURLE_GOT_NOTHING:
-    /* Not HTTP, as after the rest of an answer that somebody cut. */
-    case CURLE_WEIRD_SERVER_REPLY:
-    case CURLE_UNSUPPORTED_PROTOCOL:
-    case CURLE_RECV_ERROR:
-    case CURLE_SEND_ERROR:
-    case CURLE_PARTIAL_FILE:
-        return -ECONNRESET;
-    default:
-        *ret_again = false;
-        return -EIO;
-    }
-}
-
 /* 0: '*ret' is an answer.  Else -errno, filled without the count of tries. */
 static int try_once(struct web *w, const struct web_request *q,
                     const char *host, bool loopback, struct web_answer *ret,
@@ -371,10 +312,10 @@ static int try_once(struct web *w, const struct web_request *q,
     if (t.too_big)
         return sc_fail(err, -EMSGSIZE, "%s: the answer is longer than %d MiB",
                        host, WEB_ANSWER_MAX >> 20);
-    bool sent;
-    r = code_of(code, &sent, ret_again);
-    if (sent && q->once)
-        *ret_again = false;
+    r = sc_curl_errno(code);
+    /* Before TLS is there, nothing of the request can have reached anybody. */
+    bool sent = r != -EHOSTUNREACH && code != CURLE_SSL_CONNECT_ERROR;
+    *ret_again = !web_for_good(r) && !(sent && q->once);
     return sc_fail(err, r, "%s: %s", host,
                    *w->error ? w->error : curl_easy_strerror(code));
 }
