@@ -70,6 +70,7 @@ const struct api_route api_routes[] = {
     { "GET",    "/vms/{id}/console",  "vm.console",       OPERATOR, API_STREAM, NULL, api_console_plain, "The serial console, as a WebSocket" },
     { "GET",    "/jobs",              "job.list",         VIEWER,   0, "limit:int", NULL, "List jobs, newest first" },
     { "GET",    "/jobs/{id}",         "job.show",         VIEWER,   0,        NULL, NULL, "Show a job with its steps and log" },
+    { "POST",   "/jobs/{id}/cancel",  "job.cancel",       OPERATOR, API_BODY, NULL, NULL, "Cancel a job: it is undone, and ends as cancelled" },
 };
 /* clang-format on */
 const size_t api_n_routes = SC_ARRAY_LEN(api_routes);

@@ -24,7 +24,7 @@ enum cli_exit {
     CLI_CONFLICT = 5,    /* Exists already, is in use, is busy. */
     CLI_NO_ROOM = 6,     /* No node, disk or network has room. */
     CLI_UNREACHABLE = 7, /* The controller or daemon does not answer. */
-    CLI_JOB_FAILED = 8,  /* The job that was waited for failed. */
+    CLI_JOB_FAILED = 8,  /* The job waited for failed, or was cancelled. */
 };
 enum cli_exit cli_exit_of(int code); /* -errno */
 
@@ -119,7 +119,7 @@ cli_fn cmd_provider_drivers, cmd_provider_add, cmd_provider_list,
     cmd_provider_publish, cmd_provider_images, cmd_provider_image_delete,
     cmd_provider_launch, cmd_provider_instances, cmd_provider_terminate,
     cmd_provider_fence, cmd_provider_gc;
-cli_fn cmd_job_list, cmd_job_show, cmd_job_watch;
+cli_fn cmd_job_list, cmd_job_show, cmd_job_watch, cmd_job_cancel;
 cli_fn cmd_overview, cmd_daemon, cmd_version, cmd_completion, cmd_help;
 
 #endif

@@ -150,6 +150,7 @@ const struct cli_command cli_commands[] = {
         { "limit", "N", "At most so many; default 20", 0 }) },
     { "job show", "JOB", "Show a job with its steps and log", 1, 1, cmd_job_show, NULL },
     { "job watch", "JOB", "Follow a job to its end", 1, 1, cmd_job_watch, NULL },
+    { "job cancel", "JOB", "Cancel a job: what it did is undone", 1, 1, cmd_job_cancel, OPTIONS(WAIT) },
     { "user list", "", "List the console's users", 0, 0, cmd_user_list, NULL },
     { "user create", "USER", "Create a user; the password is read from the terminal or standard input", 1, 1, cmd_user_create, OPTIONS(
         { "role", "ROLE", "viewer (default), operator or admin", 0 }) },

@@ -15,7 +15,7 @@ static const struct {
     { CLI_CONFLICT, "It exists already, is in use, or is busy." },
     { CLI_NO_ROOM, "No room for it." },
     { CLI_UNREACHABLE, "The controller or daemon does not answer." },
-    { CLI_JOB_FAILED, "The job that was waited for failed." },
+    { CLI_JOB_FAILED, "The job that was waited for failed, or was cancelled." },
 };
 
 static const struct {

@@ -30,6 +30,8 @@ static const struct table_column job_columns[] = {
     { "progress", "progress", "percent" },
     { "started", "started_at", "at" },
     { "ended", "ended_at", "at" },
+    { "cancel asked", "cancel_at", "at" },
+    { "asked by", "cancel_by", NULL },
     { 0 },
 };
 static const struct table_column step_columns[] = {
@@ -57,6 +59,12 @@ static bool is_running(const cJSON *job)
 {
     const char *s = cJSON_GetStringValue(table_at(job, "state"));
     return s && (strcmp(s, "running") == 0 || strcmp(s, "rolling-back") == 0);
+}
+
+static bool is_cancelled(const cJSON *job)
+{
+    const char *s = cJSON_GetStringValue(table_at(job, "state"));
+    return s && strcmp(s, "cancelled") == 0;
 }
 
 static void draw(struct cli *cli, const cJSON *job)
@@ -127,8 +135,8 @@ int watch_job(struct cli *cli, const char *job_id, cJSON **ret)
             if (!done) {
                 char why[256];
                 table_cell(job, "error", NULL, 0, why, sizeof why);
-                fprintf(cli->log, "supercloud: job %s failed: %s\n", job_id,
-                        why);
+                fprintf(cli->log, "supercloud: job %s %s: %s\n", job_id,
+                        is_cancelled(job) ? "was cancelled" : "failed", why);
             }
             *ret = SC_TAKE(job);
             return done ? CLI_OK : CLI_JOB_FAILED;
@@ -233,4 +241,28 @@ int cmd_job_watch(struct cli *cli, const struct cli_args *a)
     if (job)
         print_job(cli, job);
     return r;
+}
+
+/* Exit 0: it is (with --wait), or will be. */
+int cmd_job_cancel(struct cli *cli, const struct cli_args *a)
+{
+    SC_AUTO(free) char *id = remote_escape(a->pos[0]);
+    SC_AUTO(cjson_free) cJSON *answer = NULL;
+    SC_AUTO(cjson_free) cJSON *job = NULL;
+    struct sc_err err = { 0 };
+    if (remote_callf(cli, "POST", NULL, &answer, &err, "/jobs/%s/cancel", id) <
+        0)
+        return cli_fail(cli, &err);
+    if (!cli_opt(a, "wait"))
+        return finish_job(cli, SC_TAKE(answer), false, NULL);
+    int r = watch_job(cli, a->pos[0], &job);
+    if (!job)
+        return r;
+    const char *state = cJSON_GetStringValue(table_at(job, "state"));
+    bool cancelled = is_cancelled(job);
+    if (r == CLI_OK)
+        fprintf(cli->log, "supercloud: job %s was not cancelled: it is %s\n",
+                a->pos[0], state ? state : "?");
+    print_job(cli, SC_TAKE(job));
+    return cancelled ? CLI_OK : r == CLI_OK ? CLI_CONFLICT : r;
 }

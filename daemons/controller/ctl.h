@@ -54,6 +54,9 @@ struct ctl_env {
      * inside. */
     void (*worker)(void *ctx, cJSON *request, uint64_t timeout_ms,
                    ctl_worker_line_fn *line, rpc_done_fn *done, void *arg);
+    /* The run that was begun with 'arg', if it has not ended, is to undo what
+     * it made and end; its 'done' follows, with an error. */
+    void (*worker_cancel)(void *ctx, const void *arg);
 };
 
 struct ctl_options {

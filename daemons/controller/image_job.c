@@ -38,5 +38,6 @@ static void remove_run(struct ctl *ctl, struct job *job)
 
 const struct job_kind image_delete_job = {
     .name = "image.delete",
-    .steps = { { "remove", remove_run, NULL, 1 } },
+    .fixed = "its blocks are being removed from every node",
+    .steps = { { "remove", remove_run, NULL, .weight = 1 } },
 };

@@ -36,7 +36,8 @@ void job_free(struct job *job)
 
 bool job_ended(const struct job *job)
 {
-    return job->state == JOB_DONE || job->state == JOB_FAILED;
+    return job->state == JOB_DONE || job->state == JOB_FAILED ||
+           job->state == JOB_CANCELLED;
 }
 
 int job_current(const struct job *job)
@@ -115,8 +116,73 @@ void job_finish_undo(struct job *job, uint64_t now)
 void job_end(struct job *job, uint64_t now)
 {
     assert(job_current(job) < 0);
-    move_job(job, job->state == JOB_RUNNING ? JOB_DONE : JOB_FAILED);
+    move_job(job, job->state == JOB_RUNNING ? JOB_DONE
+                  : job->cancel_at          ? JOB_CANCELLED
+                                            : JOB_FAILED);
     job->ended_at = now;
+}
+
+/* Why it cannot be cancelled, or NULL. */
+static const char *refusal(const struct job *job)
+{
+    if (job->kind->fixed)
+        return job->kind->fixed;
+    if (job->state == JOB_ROLLING_BACK)
+        return "it has failed already and is being undone";
+    for (int i = job_current(job); i >= 0; i--) {
+        if (job->kind->steps[i].late)
+            return job->kind->steps[i].late;
+    }
+    return NULL;
+}
+
+int job_may_cancel(const struct job *job, struct sc_err *err)
+{
+    if (job_ended(job))
+        return sc_fail(err, -EALREADY, "job %s: has ended already: it is %s",
+                       job->id, job_state_name(job->state));
+    const char *why = job->cancel_at ? NULL : refusal(job);
+    return why ? sc_fail(err, -EBUSY, "job %s (%s): cannot be cancelled%s: %s",
+                         job->id, job->kind->name,
+                         job->kind->fixed ? "" : " any more", why)
+               : 0;
+}
+
+/* For people: what will become of the job's object if it is cancelled, or why
+ * it cannot be. */
+static const char *cancel_note(const struct job *job)
+{
+    if (job_ended(job))
+        return "";
+    if (job->cancel_at)
+        return "it is being cancelled";
+    const char *why = refusal(job);
+    const char *what = job->kind->cancels ? job->kind->cancels : "";
+    return why ? why : what;
+}
+
+void job_set_cancel(struct job *job, const char *by, uint64_t now)
+{
+    job->cancel_at = now;
+    OBJ_SET(job->cancel_by, by);
+    job_add_log(job, now, "%s asked to cancel it", job->cancel_by);
+}
+
+void job_drop_cancel(struct job *job)
+{
+    assert(job->state == JOB_RUNNING);
+    job->cancel_at = 0;
+    job->cancel_by[0] = '\0';
+}
+
+bool job_cancelling(const struct job *job)
+{
+    return job->state == JOB_RUNNING && job->cancel_at != 0;
+}
+
+void job_cancel_err(const struct job *job, struct sc_err *ret)
+{
+    sc_fail(ret, -ECANCELED, "cancelled by %s", job->cancel_by);
 }
 
 unsigned job_progress(const struct job *job)
@@ -176,6 +242,13 @@ cJSON *job_to_json(const struct job *job, bool stored)
     }
     cJSON_AddItemToObject(j, "log", cJSON_Duplicate(job->log, true));
     cJSON_AddItemToObject(j, "result", cJSON_Duplicate(job->result, true));
+    json_set_u64(j, "cancel_at", job->cancel_at);
+    cJSON_AddStringToObject(j, "cancel_by", job->cancel_by);
+    if (!stored) {
+        cJSON_AddBoolToObject(
+            j, "may_cancel", !job->cancel_at && job_may_cancel(job, NULL) == 0);
+        cJSON_AddStringToObject(j, "cancel_note", cancel_note(job));
+    }
     if (stored) {
         cJSON_AddItemToObject(j, "data", cJSON_Duplicate(job->data, true));
         cJSON_AddStringToObject(j, "error_name",
@@ -238,6 +311,8 @@ int job_from_json(const cJSON *j, const struct job_kind *const kinds[],
     const char *error_name = json_str_or(&r, "error_name", 32, "");
     int64_t started_at = json_int(&r, "started_at", 0, max);
     int64_t ended_at = json_int(&r, "ended_at", 0, max);
+    int64_t cancel_at = json_int_or(&r, "cancel_at", 0, max, 0);
+    const char *cancel_by = json_str_or(&r, "cancel_by", OBJ_NAME - 1, "");
     const cJSON *steps = json_arr(&r, "steps");
     const cJSON *log = json_arr(&r, "log");
     const cJSON *data = json_obj(&r, "data");
@@ -258,6 +333,8 @@ int job_from_json(const cJSON *j, const struct job_kind *const kinds[],
     OBJ_SET(job->error, error);
     job->error_code = error_name[0] ? sc_err_code(error_name) : 0;
     job->ended_at = (uint64_t)ended_at;
+    job->cancel_at = (uint64_t)cancel_at;
+    OBJ_SET(job->cancel_by, cancel_by);
     if (!job_state_parse(state, &job->state))
         return sc_fail(err, -EINVAL, "job: state '%s'", state);
     e = steps_from_json(steps, job, err);

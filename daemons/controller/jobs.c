@@ -102,9 +102,15 @@ static void job_finish(struct ctl *ctl, struct job *job)
     ctl_put_job(x, job);
     if (ctl_txn_commit(x, NULL) < 0)
         return;
-    sc_log(ok ? SC_LOG_INFO : SC_LOG_WARN, "job.end", "job", job->id, "kind",
-           job->kind->name, "object", job->object_name, "state",
-           job_state_name(job->state), "error", job->error, NULL);
+    sc_log(job->state == JOB_FAILED ? SC_LOG_WARN : SC_LOG_INFO, "job.end",
+           "job", job->id, "kind", job->kind->name, "object", job->object_name,
+           "state", job_state_name(job->state), "error", job->error, NULL);
+}
+
+static void cancel_step(struct ctl *ctl, struct job *job)
+{
+    const struct job_step_kind *step = &job->kind->steps[job_current(job)];
+    (step->cancel ? step->cancel : job_give_up)(ctl, job);
 }
 
 /* Stores what the job has become, then begins what is next. */
@@ -122,6 +128,10 @@ static void step_begin(struct ctl *ctl, struct job *job)
     bool forward = job->state == JOB_RUNNING;
     if (forward && !(job->active && job->steps[i].state == STEP_RUNNING)) {
         job_begin_step(job, ctl_now(ctl));
+        if (job_cancelling(job) && step->late) {
+            job_drop_cancel(job);
+            job_note(ctl, job, "too late to cancel: %s", step->late);
+        }
         struct ctl_txn *x = ctl_txn_begin(ctl);
         ctl_put_job(x, job);
         if (ctl_txn_commit(x, NULL) < 0)
@@ -129,7 +139,47 @@ static void step_begin(struct ctl *ctl, struct job *job)
     }
     job->active = true;
     job->run = ++ctl->next_run;
-    (forward ? step->run : step->undo)(ctl, job);
+    if (job_cancelling(job) && !step->late)
+        cancel_step(ctl, job);
+    else
+        (forward ? step->run : step->undo)(ctl, job);
+}
+
+void job_cancel(struct ctl *ctl, struct job *job, const char *by,
+                job_asked_fn *done, void *arg)
+{
+    struct sc_err err;
+    bool again = job->cancel_at != 0;
+    if (job_may_cancel(job, &err) < 0) {
+        done(arg, &err);
+        return;
+    }
+    if (!again) {
+        job_set_cancel(job, by, ctl_now(ctl));
+        sc_log(SC_LOG_INFO, "job.cancel", "job", job->id, "kind",
+               job->kind->name, "object", job->object_name, "by", by, NULL);
+        struct ctl_txn *x = ctl_txn_begin(ctl);
+        ctl_put_job(x, job);
+        if (ctl_txn_commit(x, &err) < 0) {
+            done(arg, &err);
+            return;
+        }
+    }
+    /* One that was not taken up yet after a restart will see it then. */
+    if (job->active && job_cancelling(job)) {
+        if (job->kind->ask && job->kind->ask(ctl, job, done, arg))
+            return;
+        if (!again)
+            cancel_step(ctl, job);
+    }
+    done(arg, NULL);
+}
+
+void job_give_up(struct ctl *ctl, struct job *job)
+{
+    struct sc_err err;
+    job_cancel_err(job, &err);
+    job_failed(ctl, job, &err);
 }
 
 void job_ok_txn(struct ctl *ctl, struct job *job, struct ctl_txn *x)

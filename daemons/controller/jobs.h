@@ -23,6 +23,16 @@ void job_go(struct ctl *ctl, struct job *job);
 void jobs_resume(struct ctl *ctl); /* At start. */
 void jobs_run(struct ctl *ctl);    /* Retries that are due. */
 
+/* Cancels 'job' for user 'by': stores that it is asked for, then lets its step
+ * fail.  'done' runs exactly once, at once or later: NULL: it will end as
+ * cancelled (or already was being cancelled; or, if the machine that decides
+ * cannot be asked just now, as soon as that can be); else why not, as
+ * job_may_cancel says it. */
+void job_cancel(struct ctl *ctl, struct job *job, const char *by,
+                job_asked_fn *done, void *arg);
+/* Ends the step of a job that is being cancelled: it rolls back. */
+void job_give_up(struct ctl *ctl, struct job *job);
+
 /* The end of a step, or of its undoing. */
 void job_ok(struct ctl *ctl, struct job *job);
 /* The same inside a transaction of the step's own, which it commits. */

@@ -440,8 +440,10 @@ static void launch_ended(struct ctl *ctl, struct job *job, struct ctl_txn *x,
 
 const struct job_kind provider_launch_job = {
     .name = "provider.launch",
-    .steps = { { "user-data", user_data_run, user_data_undo, 1 },
-               { "launch", launch_run, launch_undo, 4 },
-               { "join", join_run, NULL, 10 } },
+    .steps = { { "user-data", user_data_run, user_data_undo, .weight = 1 },
+               { "launch", launch_run, launch_undo, .weight = 4,
+                 .cancel = job_provider_cancel },
+               { "join", join_run, NULL, .weight = 10 } },
     .ended = launch_ended,
+    .cancels = "the instances are ended, but for those that have become nodes",
 };

@@ -23,14 +23,16 @@ enum migrate_side migrate_side_parse(const char *text)
 
 enum migrate_action migrate_decide(enum migrate_side source,
                                    enum migrate_side destination,
-                                   bool source_runs)
+                                   bool source_runs, bool cancel)
 {
+    bool may_promise =
+        destination != SIDE_UNREACHABLE && destination != SIDE_CANCELLED;
     /* Running there, or the source saw it run there: it is there. */
     if (destination == SIDE_RUNNING || source == SIDE_RELEASED)
         return MIGRATE_FORWARD;
     switch (source) {
     case SIDE_SENDING:
-        return MIGRATE_WAIT;
+        return cancel && may_promise ? MIGRATE_CANCEL : MIGRATE_WAIT;
     case SIDE_RESUMED: /* It never sent COMMIT. */
         return MIGRATE_BACK;
     case SIDE_UNCERTAIN:
@@ -44,6 +46,8 @@ enum migrate_action migrate_decide(enum migrate_side source,
             return MIGRATE_BACK;
         return destination == SIDE_UNREACHABLE ? MIGRATE_WAIT : MIGRATE_CANCEL;
     default: /* Unreachable. */
-        return destination == SIDE_CANCELLED ? MIGRATE_RESUME : MIGRATE_WAIT;
+        if (destination == SIDE_CANCELLED)
+            return MIGRATE_RESUME;
+        return cancel && may_promise ? MIGRATE_CANCEL : MIGRATE_WAIT;
     }
 }

@@ -37,10 +37,11 @@ enum migrate_action {
 };
 
 /* 'source_runs': a heartbeat of the source, after the trouble began, showed
- * the guest running there with its old epoch. */
+ * the guest running there with its old epoch.  'cancel': a user wants it to
+ * stay; then a transfer that goes well is not waited for either. */
 enum migrate_action migrate_decide(enum migrate_side source,
                                    enum migrate_side destination,
-                                   bool source_runs);
+                                   bool source_runs, bool cancel);
 /* UNREACHABLE for a text that is not in the table. */
 enum migrate_side migrate_side_parse(const char *text);
 const char *migrate_side_name(enum migrate_side side);

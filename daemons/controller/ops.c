@@ -36,6 +36,7 @@ static const struct op ops[] = {
     { "vm.console_log", API_ROLE_VIEWER, op_vm_console_log },
     { "job.list", API_ROLE_VIEWER, op_job_list },
     { "job.show", API_ROLE_VIEWER, op_job_show },
+    { "job.cancel", API_ROLE_OPERATOR, op_job_cancel },
     { "provider.drivers", API_ROLE_VIEWER, op_provider_drivers },
     { "provider.list", API_ROLE_VIEWER, op_provider_list },
     { "provider.show", API_ROLE_VIEWER, op_provider_show },

@@ -41,7 +41,7 @@ op_fn op_network_list, op_network_show, op_network_create, op_network_delete;
 /* ops_node.c */
 op_fn op_overview, op_node_list, op_node_show, op_node_delete,
     op_node_user_data, op_token_create, op_token_list, op_token_delete,
-    op_job_list, op_job_show;
+    op_job_list, op_job_show, op_job_cancel;
 /* ops_provider.c, ops_provider_image.c, ops_provider_instance.c */
 op_fn op_provider_drivers, op_provider_list, op_provider_show,
     op_provider_create, op_provider_update, op_provider_delete,

@@ -301,3 +301,52 @@ void op_job_show(struct op_call *c)
     else if (id)
         op_failf(c, -ENOENT, "job '%s': not found", id);
 }
+
+struct cancel_call {
+    struct op_call c;
+    char id[OBJ_ID];
+};
+
+static void cancelled(void *arg, const struct sc_err *err)
+{
+    SC_AUTO(free) struct cancel_call *q = arg;
+    const struct job *job = ctl_job_find(q->c.ctl, q->id);
+    if (err || !job) {
+        struct sc_err gone;
+        sc_fail(&gone, -ENOENT, "job '%s': not found", q->id);
+        op_fail(&q->c, err ? err : &gone);
+        return;
+    }
+    cJSON *j = cJSON_CreateObject();
+    cJSON_AddItemToObject(j, "job", job_to_json(job, false));
+    op_reply(&q->c, 202, j);
+}
+
+/* Who may begin a job may cancel it: those at providers are an admin's. */
+void op_job_cancel(struct op_call *c)
+{
+    const char *id = read_id(c, "job");
+    struct job *job = id ? ctl_job_find(c->ctl, id) : NULL;
+    if (!id)
+        return;
+    if (!job) {
+        op_failf(c, -ENOENT, "job '%s': not found", id);
+        return;
+    }
+    if (!strncmp(job->kind->name, "provider.", 9) &&
+        c->who->role < API_ROLE_ADMIN) {
+        op_failf(c, -EACCES, "job %s (%s): only an admin may cancel it",
+                 job->id, job->kind->name);
+        return;
+    }
+    struct cancel_call *q = calloc(1, sizeof *q);
+    if (!q) {
+        op_failf(c, -ENOMEM, "job.cancel: out of memory");
+        return;
+    }
+    q->c = *c;
+    q->c.who = NULL;
+    q->c.params = NULL;
+    OBJ_SET(q->id, job->id);
+    job_cancel(c->ctl, job, c->who->user, cancelled, q);
+}

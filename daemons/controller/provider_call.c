@@ -302,7 +302,10 @@ static void call_line(void *arg, const cJSON *line)
 static void call_done(void *arg, const cJSON *result, const struct sc_err *err)
 {
     SC_AUTO(free) struct call_wait *w = arg;
-    struct job *job = waiting_job(w);
+    struct job *job = ctl_job_find(w->ctl, w->id);
+    if (job && job->call == w)
+        job->call = NULL;
+    job = waiting_job(w);
     if (!job)
         return;
     account_heard(w->ctl, w->account, err);
@@ -334,7 +337,17 @@ void job_provider_call(struct ctl *ctl, struct job *job, const char *account,
                      call_done, w, &err) < 0) {
         free(w);
         fn(ctl, job, NULL, &err);
+        return;
     }
+    job->call = w;
+}
+
+void job_provider_cancel(struct ctl *ctl, struct job *job)
+{
+    if (job->call && ctl->env.worker_cancel)
+        ctl->env.worker_cancel(ctl->env.ctx, job->call);
+    else
+        job_give_up(ctl, job);
 }
 
 /* A driver tries again by itself what the cloud may do next time; here is what
@@ -357,6 +370,12 @@ void job_provider_failed(struct ctl *ctl, struct job *job,
                          const struct sc_err *err)
 {
     uint64_t delay_ms;
+    if (job_cancelling(job)) {
+        if (err->code != -ECANCELED)
+            job_note(ctl, job, "%s", err->text);
+        job_give_up(ctl, job);
+        return;
+    }
     if (worth_another_try(err->code) && next_try(job, &delay_ms) < TRIES) {
         job_again(ctl, job, delay_ms, "%s", err->text);
         return;

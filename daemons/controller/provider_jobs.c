@@ -80,8 +80,9 @@ static void forget_run(struct ctl *ctl, struct job *job)
 
 const struct job_kind provider_terminate_job = {
     .name = "provider.terminate",
-    .steps = { { "terminate", terminate_run, NULL, 4 },
-               { "forget", forget_run, NULL, 1 } },
+    .fixed = "the provider has been told to end the instance",
+    .steps = { { "terminate", terminate_run, NULL, .weight = 4 },
+               { "forget", forget_run, NULL, .weight = 1 } },
 };
 
 /* --- fence -------------------------------------------------------------------
@@ -105,7 +106,8 @@ static void fence_run(struct ctl *ctl, struct job *job)
 
 const struct job_kind provider_fence_job = {
     .name = "provider.fence",
-    .steps = { { "fence", fence_run, NULL, 1 } },
+    .fixed = "the provider has been told to power the instance off",
+    .steps = { { "fence", fence_run, NULL, .weight = 1 } },
 };
 
 /* --- gc ----------------------------------------------------------------------
@@ -249,8 +251,27 @@ static void remove_run(struct ctl *ctl, struct job *job)
                       NULL, CALL_MS, NULL, remove_answer);
 }
 
+/* Cancelled: a removal that is under way ends unheard; it can be repeated. */
+static void gc_ended(struct ctl *ctl, struct job *job, struct ctl_txn *x,
+                     bool ok)
+{
+    (void)ctl, (void)x;
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(job->data, "list");
+    const cJSON *r;
+    if (ok || cJSON_GetObjectItemCaseSensitive(job->result, "left"))
+        return;
+    cJSON *left = cJSON_AddArrayToObject(job->result, "left");
+    json_set_u64(job->result, "removed", job_u64(job, "removed"));
+    cJSON_ArrayForEach(r, cJSON_GetObjectItemCaseSensitive(job->data, "left"))
+        cJSON_AddItemToArray(left, cJSON_Duplicate(r, true));
+    cJSON_ArrayForEach(r, list)
+        cJSON_AddItemToArray(left, cJSON_Duplicate(r, true));
+}
+
 const struct job_kind provider_gc_job = {
     .name = "provider.gc",
-    .steps = { { "find", find_run, NULL, 1 },
-               { "remove", remove_run, NULL, 5 } },
+    .steps = { { "find", find_run, NULL, .weight = 1 },
+               { "remove", remove_run, NULL, .weight = 5 } },
+    .ended = gc_ended,
+    .cancels = "what was removed stays removed, the rest stays",
 };

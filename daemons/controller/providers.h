@@ -131,6 +131,9 @@ void job_provider_call(struct ctl *ctl, struct job *job, const char *account,
                        const char *call, cJSON *args, const char *token,
                        const cJSON *resume, uint64_t timeout_ms,
                        job_save_fn *save, job_answer_fn *fn);
+/* A step's 'cancel': its run is told to stop, upon which it undoes what it made
+ * and ends, and with it the step; without a run the step ends at once. */
+void job_provider_cancel(struct ctl *ctl, struct job *job);
 /* Ends the step with 'err', or tries it again if that may help (a few times).
  */
 void job_provider_failed(struct ctl *ctl, struct job *job,

@@ -121,9 +121,12 @@ static void publish_ended(struct ctl *ctl, struct job *job, struct ctl_txn *x,
 
 const struct job_kind provider_publish_job = {
     .name = "provider.publish",
-    .steps = { { "check", check_run, NULL, 1 },
-               { "publish", publish_run, publish_undo, 20 } },
+    .steps = { { "check", check_run, NULL, .weight = 1 },
+               { "publish", publish_run, publish_undo, .weight = 20,
+                 .cancel = job_provider_cancel } },
     .ended = publish_ended,
+    .cancels = "what was uploaded to the provider is removed; publishing it "
+               "again begins anew",
 };
 
 /* --- delete ------------------------------------------------------------------
@@ -172,6 +175,7 @@ static void delete_ended(struct ctl *ctl, struct job *job, struct ctl_txn *x,
 
 const struct job_kind provider_image_delete_job = {
     .name = "provider.image_delete",
-    .steps = { { "remove", remove_run, NULL, 1 } },
+    .fixed = "the provider has been told to remove it",
+    .steps = { { "remove", remove_run, NULL, .weight = 1 } },
     .ended = delete_ended,
 };

@@ -117,6 +117,14 @@ static void env_worker(void *ctx, cJSON *request, uint64_t timeout_ms,
     (void)worker_start(s->workers, request, timeout_ms, line, done, arg);
 }
 
+static void env_worker_cancel(void *ctx, const void *arg)
+{
+    struct server *s = ctx;
+    struct worker *w = worker_find(s->workers, arg);
+    if (w)
+        worker_cancel(w);
+}
+
 /* --- RPC
  * ------------------------------------------------------------------------ */
 
@@ -435,7 +443,8 @@ static int make_ctl(struct server *s, const char *spool, struct sc_err *err)
                                  .changed = env_changed,
                                  .broken = env_broken,
                                  .reach = env_reach,
-                                 .worker = env_worker };
+                                 .worker = env_worker,
+                                 .worker_cancel = env_worker_cancel };
     SC_AUTO(free) char *common = node_config(c);
     SC_AUTO(store_close) struct store *store = NULL;
     const struct ctl_options o = { .pki_dir = c->pki_dir,

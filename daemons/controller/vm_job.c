@@ -2,7 +2,8 @@
  *
  * Placement, names and addresses are settled by the operation that makes the
  * job (ops_vm.c), so that a refusal is told at once and leaves nothing.
- * A VM whose start failed stays, as 'failed', with the reason. */
+ * A VM whose start failed stays, as 'failed', with the reason; one whose
+ * creation was cancelled is removed, one whose start was is stopped again. */
 #include "common/log.h"
 #include "controller/authority.h"
 #include "controller/jobs.h"
@@ -219,12 +220,39 @@ static void boot_undo(struct ctl *ctl, struct job *job)
                  stop_params(v, 0, true), STOP_EXTRA_MS, boot_undone);
 }
 
+static void tell_unplugged(struct ctl *ctl, const struct vm *v)
+{
+    for (uint32_t i = 0; i < v->n_ports; i++) {
+        cJSON *p = cJSON_CreateObject();
+        cJSON_AddStringToObject(p, "id", v->ports[i].id);
+        ctl->env.notify(ctl->env.ctx, 0, PROGRAM_NETWORK, "net.port_del", p);
+    }
+}
+
+static void drop_vm(struct ctl *ctl, struct ctl_txn *x, struct vm *v)
+{
+    for (uint32_t i = 0; i < v->n_volumes; i++)
+        ctl_volume_drop(ctl, x, v->volumes[i].id);
+    ctl_list_remove(&ctl->vms, v);
+    ctl_del(x, "vms", v->id, "vm");
+    free(v);
+}
+
 static void start_ended(struct ctl *ctl, struct job *job, struct ctl_txn *x,
                         bool ok)
 {
     struct vm *v = job_vm(ctl, job);
     v->job[0] = '\0';
-    if (!ok) {
+    if (job->state == JOB_CANCELLED) {
+        v->error[0] = '\0';
+        if (job->kind == &vm_create_job) {
+            tell_unplugged(ctl, v);
+            drop_vm(ctl, x, v);
+            return;
+        }
+        if (v->state != VM_UNKNOWN)
+            vm_move(v, VM_STOPPED);
+    } else if (!ok) {
         OBJ_SET(v->error, job->error);
         if (v->state != VM_UNKNOWN)
             vm_move(v, VM_FAILED);
@@ -234,16 +262,18 @@ static void start_ended(struct ctl *ctl, struct job *job, struct ctl_txn *x,
 
 const struct job_kind vm_create_job = {
     .name = "vm.create",
-    .steps = { { "volumes", volumes_run, NULL, 1 },
-               { "allow", allow_run, allow_undo, 1 },
-               { "start", boot_run, boot_undo, 8 } },
+    .steps = { { "volumes", volumes_run, NULL, .weight = 1 },
+               { "allow", allow_run, allow_undo, .weight = 1 },
+               { "start", boot_run, boot_undo, .weight = 8 } },
     .ended = start_ended,
+    .cancels = "the VM and its disk are removed",
 };
 const struct job_kind vm_start_job = {
     .name = "vm.start",
-    .steps = { { "allow", allow_run, allow_undo, 1 },
-               { "start", boot_run, boot_undo, 8 } },
+    .steps = { { "allow", allow_run, allow_undo, .weight = 1 },
+               { "start", boot_run, boot_undo, .weight = 8 } },
     .ended = start_ended,
+    .cancels = "the VM is stopped again",
 };
 
 /* --- stopping
@@ -306,7 +336,8 @@ static void stop_ended(struct ctl *ctl, struct job *job, struct ctl_txn *x,
 
 const struct job_kind vm_stop_job = {
     .name = "vm.stop",
-    .steps = { { "stop", stop_run, NULL, 1 } },
+    .fixed = "the guest has been told to stop; start it again afterwards",
+    .steps = { { "stop", stop_run, NULL, .weight = 1 } },
     .ended = stop_ended,
 };
 
@@ -315,23 +346,14 @@ const struct job_kind vm_stop_job = {
 
 static void unplug_run(struct ctl *ctl, struct job *job)
 {
-    const struct vm *v = job_vm(ctl, job);
-    for (uint32_t i = 0; i < v->n_ports; i++) {
-        cJSON *p = cJSON_CreateObject();
-        cJSON_AddStringToObject(p, "id", v->ports[i].id);
-        ctl->env.notify(ctl->env.ctx, 0, PROGRAM_NETWORK, "net.port_del", p);
-    }
+    tell_unplugged(ctl, job_vm(ctl, job));
     job_ok(ctl, job);
 }
 
 static void remove_run(struct ctl *ctl, struct job *job)
 {
-    SC_AUTO(free) struct vm *v = job_vm(ctl, job);
     struct ctl_txn *x = ctl_txn_begin(ctl);
-    for (uint32_t i = 0; i < v->n_volumes; i++)
-        ctl_volume_drop(ctl, x, v->volumes[i].id);
-    ctl_list_remove(&ctl->vms, v);
-    ctl_del(x, "vms", v->id, "vm");
+    drop_vm(ctl, x, job_vm(ctl, job));
     job_ok_txn(ctl, job, x);
 }
 
@@ -349,8 +371,9 @@ static void delete_ended(struct ctl *ctl, struct job *job, struct ctl_txn *x,
 
 const struct job_kind vm_delete_job = {
     .name = "vm.delete",
-    .steps = { { "stop", stop_run, NULL, 4 },
-               { "unplug", unplug_run, NULL, 1 },
-               { "remove", remove_run, NULL, 1 } },
+    .fixed = "its guest is ended and its disks go",
+    .steps = { { "stop", stop_run, NULL, .weight = 4 },
+               { "unplug", unplug_run, NULL, .weight = 1 },
+               { "remove", remove_run, NULL, .weight = 1 } },
     .ended = delete_ended,
 };

@@ -8,6 +8,9 @@
  * while it ran, the resolver asks both sides and goes on as migrate_decide
  * says; while it cannot know, it waits, however long.  'finish' and 'announce'
  * cannot fail.
+ * Cancelled while 'transfer' runs, it is the destination that decides, as in
+ * any other dispute: it promises never to run the VM, whereupon the source goes
+ * on with it; or it runs it already, and it is too late.
  * job->data: from_nid, to_nid, memory_mib, max_downtime_ms, epoch, port,
  * ticket, begun (vm.migrate_out was called), cause, source, release. */
 #include "common/log.h"
@@ -353,6 +356,10 @@ static void transfer_run(struct ctl *ctl, struct job *job)
         resolve(ctl, job);
         return;
     }
+    if (job_cancelling(job)) {
+        job_give_up(ctl, job);
+        return;
+    }
     if (!job_need(ctl, job, from_nid(job), PROGRAM_NODE, CONNECT_PATIENCE_MS))
         return;
     job_set_u64(job, "begun", 1);
@@ -389,11 +396,17 @@ static void go_back(struct ctl *ctl, struct job *job)
     struct sc_err err;
     const char *cause = job_str(job, "cause");
     const char *name = job_str(job, "cause_name");
-    sc_fail(&err, name[0] ? sc_err_code(name) : -ECONNABORTED,
+    if (job->cancel_at) {
+        job_cancel_err(job, &err);
+        cause = err.text;
+        name = sc_err_name(err.code);
+    }
+    struct sc_err why;
+    sc_fail(&why, name[0] ? sc_err_code(name) : -ECONNABORTED,
             "%s; the VM stays at '%s'",
             cause[0] ? cause : "the migration was broken off",
             node_name(ctl, from_nid(job)));
-    job_failed(ctl, job, &err);
+    job_failed(ctl, job, &why);
 }
 
 static void resumed(struct ctl *ctl, struct job *job, const cJSON *result,
@@ -446,7 +459,8 @@ static void act(struct ctl *ctl, struct job *job)
         set_cause(job, &lost);
     }
     switch (migrate_decide(migrate_side_parse(source),
-                           migrate_side_parse(destination), source_runs)) {
+                           migrate_side_parse(destination), source_runs,
+                           job->cancel_at != 0)) {
     case MIGRATE_FORWARD:
         go_forward(ctl, job);
         return;
@@ -488,6 +502,64 @@ static void resolve(struct ctl *ctl, struct job *job)
 {
     job_call(ctl, job, to_nid(job), PROGRAM_NODE, "vm.migrate_query",
              migration_params(job), QUERY_TIMEOUT_MS, destination_answer);
+}
+
+/* --- cancelling ---------------------------------------------------------- */
+
+struct ask {
+    struct ctl *ctl;
+    char id[OBJ_ID];
+    job_asked_fn *done;
+    void *arg;
+};
+
+static void too_late(struct ctl *ctl, struct job *job, struct sc_err *err)
+{
+    sc_fail(err, -EBUSY,
+            "job %s: too late to cancel: the VM is given over, '%s' runs it",
+            job->id, node_name(ctl, to_nid(job)));
+    job_drop_cancel(job);
+    job_note(ctl, job, "%s", err->text);
+    struct ctl_txn *x = ctl_txn_begin(ctl);
+    ctl_put_job(x, job);
+    ctl_txn_commit(x, NULL);
+}
+
+/* What the destination says to a user who waits.  Its promise makes the source
+ * go on, which ends vm.migrate_out; if that is not heard of, the resolver asks.
+ */
+static void ask_answer(void *arg, const cJSON *result, const struct sc_err *err)
+{
+    SC_AUTO(free) struct ask *a = arg;
+    struct ctl *ctl = a->ctl;
+    struct sc_err why = { 0 };
+    struct job *job = NULL;
+    if (ctl->stopping || ctl->broken)
+        sc_fail(&why, -ESHUTDOWN, "the controller is stopping");
+    else if (!(job = ctl_job_find(ctl, a->id)))
+        sc_fail(&why, -ENOENT, "job %s: not found", a->id);
+    else if (!job_cancelling(job) || !is_step(job, "transfer"))
+        (void)job_may_cancel(job, &why); /* It went on meanwhile. */
+    else if (!err->code && !strcmp(answer_state(result), "running"))
+        too_late(ctl, job, &why);
+    else if (err->code || !job->retry_at)
+        job->retry_at = ctl_now(ctl) + (err->code ? RESOLVE_MS : SEEN_GRACE_MS);
+    a->done(a->arg, why.code ? &why : NULL);
+}
+
+static bool migrate_ask(struct ctl *ctl, struct job *job, job_asked_fn *done,
+                        void *arg)
+{
+    struct ask *a = is_step(job, "transfer") && job_u64(job, "begun")
+                        ? malloc(sizeof *a)
+                        : NULL;
+    if (!a)
+        return false;
+    *a = (struct ask){ .ctl = ctl, .done = done, .arg = arg };
+    OBJ_SET(a->id, job->id);
+    ctl->env.call(ctl->env.ctx, to_nid(job), PROGRAM_NODE, "vm.migrate_cancel",
+                  migration_params(job), QUERY_TIMEOUT_MS, ask_answer, a);
+    return true;
 }
 
 void vm_migrate_seen(struct ctl *ctl, struct vm *v, uint16_t nid,
@@ -591,12 +663,17 @@ static void migrate_ended(struct ctl *ctl, struct job *job, struct ctl_txn *x,
 
 const struct job_kind vm_migrate_job = {
     .name = "vm.migrate",
-    .steps = { { "check", check_run, NULL, 1 },
-               { "allow", allow_run, allow_undo, 1 },
-               { "network", network_run, network_undo, 1 },
-               { "prepare", prepare_run, prepare_undo, 3 },
-               { "transfer", transfer_run, NULL, 40 },
-               { "finish", finish_run, NULL, 1 },
-               { "announce", announce_run, NULL, 1 } },
+    .steps = { { "check", check_run, NULL, .weight = 1 },
+               { "allow", allow_run, allow_undo, .weight = 1 },
+               { "network", network_run, network_undo, .weight = 1 },
+               { "prepare", prepare_run, prepare_undo, .weight = 3 },
+               { "transfer", transfer_run, NULL, .weight = 40,
+                 .cancel = transfer_run },
+               { "finish", finish_run, NULL, .weight = 1,
+                 .late = "the VM runs at its destination already" },
+               { "announce", announce_run, NULL, .weight = 1 } },
     .ended = migrate_ended,
+    .ask = migrate_ask,
+    .cancels = "the VM goes on where it is, and nothing is left at the "
+               "destination",
 };

@@ -154,6 +154,14 @@ void worker_cancel(struct worker *w)
     stop(w, SIGTERM);
 }
 
+struct worker *worker_find(struct worker_pool *p, const void *arg)
+{
+    struct worker *w = p->first;
+    while (w && (w->arg != arg || w->pid == 0))
+        w = w->next;
+    return w;
+}
+
 static void protocol_error(struct worker *w, const char *what)
 {
     if (!w->err.code)

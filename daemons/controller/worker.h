@@ -44,6 +44,8 @@ struct worker *worker_start(struct worker_pool *p, cJSON *request,
                             uint64_t timeout_ms, worker_line_fn *line,
                             worker_done_fn *done, void *arg);
 void worker_cancel(struct worker *w); /* 'done' follows: -ECANCELED. */
+/* The run that was begun with 'arg'; NULL: there is none, or it has ended. */
+struct worker *worker_find(struct worker_pool *p, const void *arg);
 
 /* Overwrites every text of 'j' before it is freed: it held secrets. */
 void worker_wipe(cJSON *j);

@@ -10,9 +10,11 @@
 
 /* UNKNOWN: its node does not answer; whatever it was, it may still be. */
 #define VM_STATES(S)                                                           \
-    S(PENDING, "pending", VM_(STARTING) | VM_(FAILED) | VM_(DELETING))         \
+    S(PENDING, "pending",                                                      \
+      VM_(STARTING) | VM_(STOPPED) | VM_(FAILED) | VM_(DELETING))              \
     S(STARTING, "starting",                                                    \
-      VM_(RUNNING) | VM_(FAILED) | VM_(UNKNOWN) | VM_(DELETING))               \
+      VM_(RUNNING) | VM_(STOPPED) | VM_(FAILED) | VM_(UNKNOWN) |               \
+          VM_(DELETING))                                                       \
     S(RUNNING, "running",                                                      \
       VM_(MIGRATING) | VM_(STOPPING) | VM_(STOPPED) | VM_(FAILED) |            \
           VM_(UNKNOWN) | VM_(DELETING))                                        \
@@ -53,9 +55,11 @@
 
 #define JOB_STATES(S)                                                          \
     S(RUNNING, "running", JOB_(DONE) | JOB_(FAILED) | JOB_(ROLLING_BACK))      \
-    S(ROLLING_BACK, "rolling-back", JOB_(FAILED) | JOB_(RUNNING))              \
+    S(ROLLING_BACK, "rolling-back",                                            \
+      JOB_(FAILED) | JOB_(RUNNING) | JOB_(CANCELLED))                          \
     S(DONE, "done", 0)                                                         \
-    S(FAILED, "failed", 0)
+    S(FAILED, "failed", 0)                                                     \
+    S(CANCELLED, "cancelled", 0)
 
 #define STEP_STATES(S)                                                         \
     S(WAITING, "waiting", STEP_(RUNNING))                                      \

@@ -823,6 +823,25 @@ def test_cli_objects(s):
     r = cli(s, "job", "show", job["id"])
     ok("failed" in r.stdout and "STEP" in r.stdout, "cli: job show", r)
     rc(cli(s, "job", "watch", job["id"]), 8, "cli: job watch of a failed one")
+    r = cli(s, "job", "cancel", job["id"])
+    ok(r.returncode == 5 and "it is failed" in r.stderr,
+       "cli: cancelling a job that has ended is exit 5, and says how it ended", r)
+    rc(cli(s, "job", "cancel", "no-such-job"), 3, "cli: a job that is not there is exit 3")
+    job = cli(s, "vm", "migrate", "box", "us-1").stdout.strip()
+    r = cli(s, "job", "cancel", job, "-o", "json")
+    ok(r.returncode == 0 and json.loads(r.stdout)["job"]["cancel_by"] == "admin",
+       "cli: job cancel", r)
+    r = cli(s, "job", "cancel", job, "--wait")
+    ok(r.returncode == 0 and "cancelled" in r.stdout and "cancelled by admin" in r.stderr,
+       "cli: again, it is the same one; --wait shows how it ends", r)
+    rc(cli(s, "job", "watch", job), 8, "cli: job watch of a cancelled one")
+    ok(json.loads(cli(s, "vm", "show", "box", "-o", "json").stdout)["node_name"] == "jp-1",
+       "cli: the VM is where it was")
+    job = cli(s, "vm", "stop", "box").stdout.strip()
+    r = cli(s, "job", "cancel", job)
+    ok(r.returncode == 5 and "told to stop" in r.stderr,
+       "cli: what cannot be cancelled is exit 5, with the reason", r)
+    rc(cli(s, "job", "watch", job), 0, "cli: that job ends well")
     rc(cli(s, "vm", "delete", "box", "--wait"), 0, "cli: vm delete")
     image = os.path.join(TMP, "image.bin")
     with open(image, "wb") as f:

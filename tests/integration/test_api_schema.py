@@ -160,6 +160,16 @@ def provider(c):
     job = c.job_of(a)
     tap.ok(job["state"] == "failed" and "did not join" in job["error"],
            "a machine that is none does not join", job)
+    a = call(c, "provider.launch", {"name": "unwanted", "region": "r1", "image": "os"}, **p)
+    asked = call(c, "job.cancel", {}, id=a["job"]["id"])["job"]
+    tap.ok(asked["cancel_by"] and asked["cancel_at"] and not asked["may_cancel"],
+           "a job that is being cancelled says so", asked)
+    job = c.job_of(a)
+    tap.ok(job["state"] == "cancelled" and "cancelled by" in job["error"],
+           "it ends as cancelled", job)
+    status, a = c.api("POST", "/jobs/%s/cancel" % job["id"], {})
+    tap.ok(status == 409 and "it is cancelled" in a["error"]["message"],
+           "one that has ended cannot be cancelled", a)
     call(c, "provider.instances", **p)
     left = call(c, "provider.gc", {"dry_run": True}, **p)["resources"]
     tap.ok(not left, "it left nothing", left)

@@ -29,6 +29,7 @@ import ec2                                             # noqa: E402
 import gce                                             # noqa: E402
 from ports import free_ports                           # noqa: E402
 
+ENDED = ("done", "failed", "cancelled")
 tap = base.Tap()
 MIB = 1 << 20
 
@@ -144,7 +145,7 @@ class Controller:
 
     def job_end(self, job_id, timeout=90):
         return wait("the end of job " + job_id,
-                    lambda: (lambda j: j if j and j["state"] in ("done", "failed") else None)(
+                    lambda: (lambda j: j if j and j["state"] in ENDED else None)(
                         self.job(job_id)), timeout)
 
     def step(self, job_id, name):
@@ -442,6 +443,53 @@ class Story:
         self.ok(len(got) == 1 and not self.orphans(), "... with one instance and nothing else",
                 (got, self.orphans()))
 
+    def cancelled_in_publish(self, at, killed=False):
+        """Cancelled while request 'at' is answered; with 'killed' the controller dies right
+        afterwards.  A cancel that comes twice is one."""
+        name = "sc-cancel-%d%s" % (at, "-killed" if killed else "")
+        how = "cancelled at request %d%s" % (at, ", the controller killed then" if killed else "")
+        images = os.path.join(self.folder, name)
+        self.on.image(images)
+        self.on.cloud.clear()
+        self.on.cloud.fault("slow", times=10000, seconds=0.5)
+        i = self.ctl.cli("provider", "publish", self.acc, images, "--name", name)
+        wait("request %d" % at, lambda: len(self.on.cloud.log) >= at or
+             self.ctl.job(i["job"])["state"] != "running")
+        first = self.ctl.api("POST", "/jobs/%s/cancel" % i["job"], {})
+        if killed:
+            self.ctl.kill()
+            self.ctl.start()
+        else:
+            self.ctl.api("POST", "/jobs/%s/cancel" % i["job"], {})
+        self.on.cloud.clear()
+        j = self.ctl.job_end(i["job"])
+        one = [x for x in self.ctl.images(self.acc) if x["name"] == name]
+        self.ok(first.get("job", {}).get("cancel_by") == "admin" and j["state"] == "cancelled" and
+                j["error"] == "cancelled by admin" and one[0]["state"] == "failed",
+                "publish, %s, ends as cancelled" % how, (first, j, one))
+        self.ok(not self.orphans() and not self.ctl.spool(), "... and leaves nothing",
+                (self.orphans(), self.ctl.spool(), j["log"]))
+        p = self.ctl.cli_raw("job", "cancel", i["job"])
+        self.ok(p.returncode == 5 and "it is cancelled" in p.stderr,
+                "... and once more is a conflict that says so", p)
+
+    def cancelled_in_launch(self, at):
+        """Cancelled while request 'at' is answered."""
+        name = "c%d-%s" % (at, self.on.name)
+        self.on.cloud.clear()
+        self.on.cloud.fault("slow", times=10000, seconds=0.5)
+        job_id = self.ctl.api("POST", "/providers/%s/launch" % self.acc, {
+            "name": name, "image": "sc-1", "type": self.on.type})["job"]["id"]
+        wait("request %d" % at, lambda: len(self.on.cloud.log) >= at)
+        self.ctl.api("POST", "/jobs/%s/cancel" % job_id, {})
+        self.on.cloud.clear()
+        j = self.ctl.job_end(job_id)
+        got = [x for x in self.ctl.cli("provider", "instances", self.acc)["instances"]
+               if x["name"] == name and x["state"] != "terminated"]
+        self.ok(j["state"] == "cancelled" and not got and not self.orphans(),
+                "a launch cancelled at request %d leaves nothing" % at,
+                (j, got, self.orphans()))
+
     def revoked(self):
         """The credential is refused from some request of a publish on: the job fails, nothing
         can be undone, and what is left gc finds when the credential is good again."""
@@ -486,6 +534,9 @@ class Story:
             self.offers()
             self.killed_in_publish(4)
             self.killed_in_launch(2)
+            self.cancelled_in_publish(3)
+            self.cancelled_in_publish(3, killed=True)
+            self.cancelled_in_launch(2)
             self.revoked()
             left = self.orphans()
             self.ok(not left, "nothing is left over before the end", left)

@@ -327,7 +327,7 @@ class Cloud:
         """Waits for the end of the job; returns it, as it is if it does not end."""
         def ended():
             j = self.job(job_id)
-            return j if j["state"] in ("done", "failed") else None
+            return j if j["state"] in ("done", "failed", "cancelled") else None
         try:
             return wait_for("the end of job " + job_id, ended, timeout)
         except TimeoutError as e:

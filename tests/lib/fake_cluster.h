@@ -87,6 +87,10 @@ double fake_job_part(struct fake_cluster *f, cJSON *job, double step_ms);
 bool fake_job_next(struct fake_cluster *f, cJSON *job);
 /* Ends the job, well or ('why') not, and announces it. */
 void fake_job_end(struct fake_cluster *f, cJSON *job, const char *why);
+/* fake_cancel.c: whether it may be cancelled now, in the job itself; and the
+ * end of one that is. */
+void fake_cancel_note(cJSON *job);
+void fake_cancel_step(struct fake_cluster *f, cJSON *job);
 /* A node that has just joined, up, with its probes. */
 cJSON *fake_node_add(struct fake_cluster *f, const char *name,
                      const char *region, const char *provider,

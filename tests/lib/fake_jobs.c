@@ -68,6 +68,9 @@ cJSON *fake_job_new(struct fake_cluster *f, const char *kind,
     }
     cJSON_AddArrayToObject(job, "log");
     cJSON_AddObjectToObject(job, "result");
+    fake_set_null(job, "cancel_at");
+    fake_set_null(job, "cancel_by");
+    fake_cancel_note(job);
     cJSON_AddItemToArray(f->lists[FAKE_JOBS], job);
     return job;
 }
@@ -201,6 +204,7 @@ bool fake_job_next(struct fake_cluster *f, cJSON *job)
     fake_set_str(step, "state", "running");
     fake_set_num(step, "started_at", now);
     fake_set_num(job, "progress", 100 * (at + 1) / n);
+    fake_cancel_note(job);
     fake_changed(f, FAKE_JOBS, job, false);
     return true;
 }
@@ -219,8 +223,12 @@ void fake_job_end(struct fake_cluster *f, cJSON *job, const char *why)
     } else {
         fake_set_num(job, "progress", 100);
     }
-    fake_set_str(job, "state", why ? "failed" : "done");
+    fake_set_str(job, "state",
+                 !why                             ? "done"
+                 : fake_num(job, "cancel_at") > 0 ? "cancelled"
+                                                  : "failed");
     fake_set_num(job, "ended_at", now);
+    fake_cancel_note(job);
     fake_changed(f, FAKE_JOBS, job, false);
 }
 
@@ -245,6 +253,8 @@ void fake_jobs_step(void *cluster)
     cJSON *job;
     cJSON_ArrayForEach(job, f->lists[FAKE_JOBS])
     {
+        if (strcmp(fake_str(job, "state"), "rolling-back") == 0)
+            fake_cancel_step(f, job);
         if (strcmp(fake_str(job, "state"), "running") != 0)
             continue;
         if (strncmp(fake_str(job, "kind"), "provider.", 9) == 0)

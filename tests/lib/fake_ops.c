@@ -758,6 +758,7 @@ static const struct {
     { "vm.console_log", vm_console_log },
     { "job.list", job_list },
     { "job.show", job_show },
+    { "job.cancel", fake_op_job_cancel },
     { "user.get", user_get },
     { "user.set", user_set },
     { "user.del", user_del },

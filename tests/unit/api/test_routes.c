@@ -329,6 +329,7 @@ Test(routes, the_answers_of_a_backend_are_as_described)
     snprintf(params, sizeof params, "{\"id\":\"%s\"}",
              fake_str(cJSON_GetArrayItem(get(jobs, "jobs"), 0), "id"));
     check_quietly(&f, "job.show", params);
+    check_quietly(&f, "job.cancel", params);
     fixture_free(&f);
 }
 

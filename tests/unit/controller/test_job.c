@@ -16,6 +16,18 @@ static const struct job_kind kind = {
                { "two", nothing, NULL, 8 },
                { "three", nothing, nothing, 1 } },
 };
+static const struct job_kind ends_late = {
+    .name = "late",
+    .steps = { { "one", nothing, nothing, 1 },
+               { "two", nothing, NULL, 8, .late = "it is there" },
+               { "three", nothing, nothing, 1 } },
+    .cancels = "it stays here",
+};
+static const struct job_kind never = {
+    .name = "never",
+    .steps = { { "one", nothing, NULL, 1 } },
+    .fixed = "it was begun",
+};
 static const struct job_kind other = {
     .name = "test",
     .steps = { { "one", nothing, NULL, 1 } },
@@ -131,5 +143,100 @@ Test(job, what_cannot_be_taken_up_is_refused)
     SC_AUTO(cjson_free) cJSON *shown = job_to_json(job, false);
     cr_expect_eq(job_from_json(shown, kinds, &back, NULL), -EINVAL,
                  "the API's form has no data");
+    job_free(job);
+}
+
+static void expect_cancel(const struct job *job, int code, const char *why)
+{
+    struct sc_err err = { 0 };
+    cr_expect_eq(job_may_cancel(job, &err), code, "%s", err.text);
+    cr_expect(!code || strstr(err.text, why), "'%s' is not in '%s'", why,
+              err.text);
+    SC_AUTO(cjson_free) cJSON *j = job_to_json(job, false);
+    cr_expect_eq(cJSON_IsTrue(cJSON_GetObjectItem(j, "may_cancel")), code == 0);
+    const char *note =
+        cJSON_GetStringValue(cJSON_GetObjectItem(j, "cancel_note"));
+    if (!job_ended(job))
+        cr_expect_str_eq(note, why);
+    else
+        cr_expect_str_eq(note, "");
+}
+
+Test(job, a_cancelled_one_fails_is_undone_and_ends_in_a_state_of_its_own)
+{
+    struct sc_err err;
+    struct job *job = new_job();
+    job_begin_step(job, 1);
+    job_finish_step(job, 1);
+    job_begin_step(job, 2);
+    cr_expect_not(job_cancelling(job));
+    job_set_cancel(job, "ann", 3);
+    for (int i = 0; i < 2; i++) {
+        cr_expect(job_cancelling(job));
+        cr_expect_eq(job->cancel_at, 3u);
+        cr_expect_str_eq(job->cancel_by, "ann");
+        cr_expect_eq(job_may_cancel(job, NULL), 0, "twice is once");
+        job = reload(job);
+    }
+    SC_AUTO(cjson_free) cJSON *shown = job_to_json(job, false);
+    cr_expect(cJSON_IsFalse(cJSON_GetObjectItem(shown, "may_cancel")));
+    job_cancel_err(job, &err);
+    job_fail_step(job, &err, 4);
+    cr_expect_eq(job->state, JOB_ROLLING_BACK);
+    cr_expect_not(job_cancelling(job), "it runs forward no more");
+    job = reload(job);
+    job_finish_undo(job, 5);
+    job = reload(job);
+    job_end(job, 6);
+    cr_expect_eq(job->state, JOB_CANCELLED);
+    cr_expect(job_ended(job));
+    cr_expect_str_eq(job->error, "cancelled by ann");
+    cr_expect_eq(job->error_code, -ECANCELED);
+    job = reload(job);
+    cr_expect_eq(job->state, JOB_CANCELLED);
+    expect_cancel(job, -EALREADY, "it is cancelled");
+    job_free(job);
+}
+
+Test(job, whether_it_may_be_cancelled_is_told_with_the_reason)
+{
+    struct sc_err err;
+    struct job *job = job_new(&never, "", "obj", NULL, 5);
+    job_begin_step(job, 1);
+    expect_cancel(job, -EBUSY, "it was begun");
+    job_finish_step(job, 1);
+    job_end(job, 2);
+    expect_cancel(job, -EALREADY, "it is done");
+    job_free(job);
+    job = job_new(&ends_late, "", "obj", NULL, 5);
+    job_begin_step(job, 1);
+    expect_cancel(job, 0, "it stays here");
+    job_set_cancel(job, "ann", 2);
+    job_finish_step(job, 3);
+    job_drop_cancel(job);
+    expect_cancel(job, -EBUSY, "it is there");
+    job_begin_step(job, 4);
+    job_finish_step(job, 4);
+    job_begin_step(job, 5);
+    expect_cancel(job, -EBUSY, "it is there");
+    sc_fail(&err, -EIO, "broken");
+    job_fail_step(job, &err, 6);
+    expect_cancel(job, -EBUSY, "it has failed already and is being undone");
+    job_finish_undo(job, 7);
+    job_finish_undo(job, 7);
+    job_end(job, 8);
+    cr_expect_eq(job->state, JOB_FAILED);
+    job_free(job);
+}
+
+Test(job, one_stored_before_jobs_could_be_cancelled_is_taken_up)
+{
+    struct job *back = NULL, *job = new_job();
+    SC_AUTO(cjson_free) cJSON *j = job_to_json(job, true);
+    cJSON_DeleteItemFromObject(j, "cancel_at");
+    cJSON_DeleteItemFromObject(j, "cancel_by");
+    cr_assert_eq(job_from_json(j, kinds, &back, NULL), 0);
+    cr_expect_eq(back->cancel_at, 0u);
+    job_free(back);
     job_free(job);
 }

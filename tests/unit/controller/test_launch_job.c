@@ -262,3 +262,72 @@ Test(launch_job, gc_of_one_account_spares_what_another_made_in_the_same_cloud)
     cr_expect_eq(
         cJSON_GetArraySize(cJSON_GetObjectItem(w->op_result, "resources")), 0);
 }
+
+/* --- cancelling ---------------------------------------------------------- */
+
+static int cancel(struct world *w)
+{
+    return world_op(w, "job.cancel", "{\"id\":\"%s\"}", world_job(w)->id);
+}
+
+Test(launch_job, cancelled_at_any_moment_it_leaves_nothing)
+{
+    for (uint64_t when = 0; when < 600; when += 50) {
+        SC_AUTO(sky_free) struct world *w = sky_world();
+        sky_add_account(w);
+        begin_launch(w, "n7", 2);
+        world_run(w, when);
+        char token_id[OBJ_ID];
+        OBJ_SET(token_id, job_str(world_job(w), "token_id"));
+        cr_expect_eq(cancel(w), 0, "%s", w->op_err.text);
+        const struct job *job = world_wait_job(w, 300000);
+        cr_expect_eq(job->state, JOB_CANCELLED, "at %lu ms: %s", when,
+                     job->error);
+        cr_expect_eq(sky_of(w)->n, 0u, "at %lu ms", when);
+        cr_expect_eq(w->ctl->launched.n, 0u, "at %lu ms", when);
+        cr_expect_eq(sky_orphans(w), 0);
+        SC_AUTO(cjson_free)
+        cJSON *token = ctl_read_json(w->ctl, "tokens", token_id);
+        cr_expect_null(token, "nobody can join by it");
+    }
+}
+
+Test(launch_job, cancelled_it_spares_what_has_joined)
+{
+    SC_AUTO(sky_free) struct world *w = sky_world();
+    sky_add_account(w);
+    begin_launch(w, "n7", 2);
+    sky_join(w, until_step(w, 2), "n7-2");
+    world_run(w, 3000);
+    cr_expect_eq(cancel(w), 0, "%s", w->op_err.text);
+    const struct job *job = world_wait_job(w, 300000);
+    cr_expect_eq(job->state, JOB_CANCELLED);
+    cr_assert_eq(sky_of(w)->n, 1u);
+    cr_expect_str_eq(sky_of(w)->things[0].name, "n7-2");
+    cr_expect_eq(sky_orphans(w), 0);
+}
+
+Test(launch_job, a_gc_that_is_cancelled_says_what_is_left)
+{
+    SC_AUTO(sky_free) struct world *w = sky_world();
+    sky_add_account(w);
+    for (int i = 0; i < 9; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "left-%d", i);
+        sky_make(sky_of(w), "snapshot", name, name);
+    }
+    cr_assert_eq(
+        world_op(w, "provider.gc", "{\"id\":\"acc\",\"dry_run\":false}"), 0);
+    until_step(w, 1);
+    world_run(w, 150);
+    cr_expect_eq(cancel(w), 0, "%s", w->op_err.text);
+    const struct job *job = world_wait_job(w, 60000);
+    cr_expect_eq(job->state, JOB_CANCELLED);
+    world_run(w, 1000);
+    int left = cJSON_GetArraySize(cJSON_GetObjectItem(job->result, "left"));
+    cr_expect_gt(left, 0);
+    cr_expect_eq(left + cJSON_GetObjectItem(job->result, "removed")->valueint,
+                 9);
+    cr_expect_leq(sky_of(w)->n, (size_t)left);
+    cr_expect_gt(sky_of(w)->n, 0u, "it went on no further");
+}

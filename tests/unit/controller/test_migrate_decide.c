@@ -24,6 +24,9 @@ static const char *const want[] = {
 static const char *const want_if_it_runs[] = {
     "WWWWWFR", "BBBBBFB", "WWWWWFW", "WCCCCFR", "BBBBBFB", "FFFFFFF",
 };
+static const char *const want_if_cancelled[] = {
+    "WCCCCFR", "WCCCCFB", "WCCCCFW", "WCCCCFR", "BBBBBFB", "FFFFFFF",
+};
 
 static char letter(enum migrate_action a)
 {
@@ -37,15 +40,19 @@ Test(migrate_decide, every_pair_of_answers_has_its_action)
              d++) {
             const char *sn = migrate_side_name(sources[s]);
             const char *dn = migrate_side_name(destinations[d]);
-            cr_expect_eq(
-                letter(migrate_decide(sources[s], destinations[d], false)),
-                want[s][d], "source %s, destination %s", sn, dn);
-            cr_expect_eq(
-                letter(migrate_decide(sources[s], destinations[d], true)),
-                want_if_it_runs[s][d],
-                "source %s and seen to run, destination "
-                "%s",
-                sn, dn);
+            cr_expect_eq(letter(migrate_decide(sources[s], destinations[d],
+                                               false, false)),
+                         want[s][d], "source %s, destination %s", sn, dn);
+            cr_expect_eq(letter(migrate_decide(sources[s], destinations[d],
+                                               true, false)),
+                         want_if_it_runs[s][d],
+                         "source %s and seen to run, destination "
+                         "%s",
+                         sn, dn);
+            cr_expect_eq(letter(migrate_decide(sources[s], destinations[d],
+                                               false, true)),
+                         want_if_cancelled[s][d],
+                         "cancelled, source %s, destination %s", sn, dn);
         }
     }
 }
@@ -55,9 +62,9 @@ Test(migrate_decide,
      a_source_that_may_have_given_away_resumes_on_a_promise_only)
 {
     for (size_t d = 0; d < sizeof destinations / sizeof *destinations; d++) {
-        for (int runs = 0; runs < 2; runs++) {
-            enum migrate_action a =
-                migrate_decide(SIDE_UNCERTAIN, destinations[d], runs);
+        for (int bits = 0; bits < 4; bits++) {
+            enum migrate_action a = migrate_decide(
+                SIDE_UNCERTAIN, destinations[d], bits & 1, bits & 2);
             cr_expect(a != MIGRATE_BACK);
             if (a == MIGRATE_RESUME)
                 cr_expect_eq(destinations[d], SIDE_CANCELLED);

@@ -211,3 +211,110 @@ Test(publish_job, a_deleted_image_is_gone_at_the_provider_too)
     cr_expect_eq(sky_count(sky_of(w), "image"), 0u);
     cr_expect_eq(w->ctl->published.n, 0u);
 }
+
+/* --- cancelling ---------------------------------------------------------- */
+
+static int cancel(struct world *w)
+{
+    return world_op(w, "job.cancel", "{\"id\":\"%s\"}", world_job(w)->id);
+}
+
+static void undo(struct world *w, const struct wevent *e)
+{
+    const char *token = wstr(cJSON_GetObjectItem(e->json, "tags"), "token");
+    struct sky_thing *t = sky_by_token(sky_of(w), "snapshot", token);
+    if (t)
+        sky_remove(sky_of(w), t->id);
+}
+
+static void expect_cancelled(struct world *w, uint64_t when)
+{
+    const struct job *job = world_wait_job(w, 300000);
+    cr_expect_eq(job->state, JOB_CANCELLED, "at %lu ms: %s: %s", when,
+                 job_state_name(job->state), job->error);
+    cr_expect_str_eq(job->error, "cancelled by test");
+    cr_expect_eq(sky_of(w)->n, 0u, "at %lu ms", when);
+    cr_expect_eq(sky_orphans(w), 0);
+    cr_expect_eq(n_files(w), 0u);
+    cr_expect_eq(image(w, "img1")->state, PUBLISHED_FAILED);
+    cr_expect_str_eq(image(w, "img1")->error, "cancelled by test");
+    cr_expect_str_eq(image(w, "img1")->job, "");
+    sky_begin_publish(w, "img1"); /* The same again. */
+    cr_expect_eq(world_wait_job(w, 120000)->state, JOB_DONE);
+}
+
+Test(publish_job, cancelled_at_any_moment_it_leaves_nothing)
+{
+    for (int undoes = 0; undoes < 2; undoes++) {
+        unsigned n_cancelled = 0;
+        for (uint64_t when = 0; when < 400; when += 50) {
+            SC_AUTO(sky_free) struct world *w = sky_world();
+            w->cloud_undo = undoes ? undo : NULL;
+            sky_add_account(w);
+            sky_begin_publish(w, "img1");
+            world_run(w, when);
+            if (cancel(w) == 0) {
+                expect_cancelled(w, when);
+                n_cancelled++;
+            } else {
+                cr_expect_eq(w->op_err.code, -EALREADY, "%s", w->op_err.text);
+                cr_expect_eq(world_job(w)->state, JOB_DONE);
+            }
+        }
+        cr_expect_gt(n_cancelled, 1u);
+    }
+}
+
+Test(publish_job, cancelled_while_it_waits_to_try_again_it_ends_at_once)
+{
+    SC_AUTO(sky_free) struct world *w = sky_world();
+    sky_add_account(w);
+    sky_fail(w, "publish", -EIO, 1, true);
+    sky_begin_publish(w, "img1");
+    for (int i = 0; i < 1000 && !world_job(w)->retry_at; i++)
+        world_step(w);
+    cr_assert(world_job(w)->retry_at);
+    cr_expect_eq(cancel(w), 0);
+    expect_cancelled(w, 0);
+}
+
+Test(publish_job,
+     a_controller_killed_at_any_commit_of_a_cancelling_ends_it_well)
+{
+    bool whole = false;
+    for (unsigned k = 1; !whole; k++) {
+        SC_AUTO(sky_free) struct world *w = sky_world();
+        cr_assert_lt(k, 30u);
+        sky_add_account(w);
+        sky_begin_publish(w, "img1");
+        for (int i = 0;
+             i < 100 && !cJSON_GetObjectItem(world_job(w)->data, "resume"); i++)
+            world_step(w);
+        w->crash_at = w->n_commits + k;
+        SC_AUTO(cjson_free) cJSON *p = cJSON_CreateObject();
+        cJSON_AddStringToObject(p, "id", world_job(w)->id);
+        ctl_op(w->ctl, "job.cancel",
+               &(struct api_caller){ "test", API_ROLE_ADMIN }, p, world_op_done,
+               w);
+        world_run(w, 30000);
+        whole = w->crash_at != 0;
+        w->crash_at = 0;
+        expect_cancelled(w, k);
+    }
+}
+
+Test(publish_job, an_operator_may_not_cancel_what_an_admin_began)
+{
+    SC_AUTO(sky_free) struct world *w = sky_world();
+    sky_add_account(w);
+    sky_begin_publish(w, "img1");
+    SC_AUTO(cjson_free) cJSON *p = cJSON_CreateObject();
+    cJSON_AddStringToObject(p, "id", world_job(w)->id);
+    static const unsigned roles[] = { API_ROLE_VIEWER, API_ROLE_OPERATOR };
+    for (size_t i = 0; i < SC_ARRAY_LEN(roles); i++) {
+        ctl_op(w->ctl, "job.cancel", &(struct api_caller){ "o", roles[i] }, p,
+               world_op_done, w);
+        cr_expect_eq(w->op_err.code, -EACCES);
+    }
+    cr_expect_eq(world_wait_job(w, 60000)->state, JOB_DONE);
+}

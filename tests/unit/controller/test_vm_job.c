@@ -356,3 +356,117 @@ Test(vm_job, an_upload_of_another_size_or_digest_leaves_no_image)
         cr_expect_eq(n_records(w, "volumes"), 1);
     }
 }
+
+/* --- cancelling ---------------------------------------------------------- */
+
+static int cancel(struct world *w)
+{
+    return world_op(w, "job.cancel", "{\"id\":\"%s\"}", world_job(w)->id);
+}
+
+Test(vm_job, a_creation_that_is_cancelled_leaves_nothing)
+{
+    unsigned n_cancelled = 0;
+    for (uint64_t when = 0; when < 1000; when += 50) {
+        SC_AUTO(world_free) struct world *w = world_new();
+        unsigned volumes = n_records(w, "volumes");
+        cr_assert_eq(world_op(w, "vm.create", "%s", create_a), 0);
+        world_run(w, when);
+        int r = cancel(w);
+        const struct job *job = world_wait_job(w, LONG);
+        if (r == -EALREADY) {
+            cr_expect_eq(job->state, JOB_DONE);
+            continue;
+        }
+        n_cancelled++;
+        cr_expect_eq(r, 0, "%s", w->op_err.text);
+        cr_expect_eq(job->state, JOB_CANCELLED, "at %lu ms: %s", when,
+                     job_state_name(job->state));
+        cr_expect_str_eq(job->error, "cancelled by test");
+        world_run(w, 10000);
+        cr_expect_eq(w->ctl->vms.n, (size_t)0);
+        cr_expect_eq(n_records(w, "vms"), 0);
+        cr_expect_eq(n_records(w, "volumes"), volumes);
+        cr_expect_eq(n_records(w, "errand"), 0);
+        for (uint16_t i = 1; i <= WORLD_NODES; i++)
+            cr_expect_eq(w->nodes[i].n_vms, (size_t)0);
+        cr_expect_eq(world_op(w, "vm.create", "%s", create_a), 0,
+                     "its name is free again: %s", w->op_err.text);
+        cr_expect_eq(world_wait_job(w, LONG)->state, JOB_DONE);
+        cr_expect_str_eq(world_vm(w, "a")->ports[0].ip, "10.1.0.10");
+    }
+    cr_expect_gt(n_cancelled, 1u);
+}
+
+Test(vm_job, a_creation_cancelled_at_a_node_that_died_leaves_nothing_either)
+{
+    SC_AUTO(world_free) struct world *w = world_new();
+    cr_assert_eq(world_op(w, "vm.create", "%s", create_a), 0);
+    world_kill_node(w, 1);
+    cr_expect_eq(cancel(w), 0, "%s", w->op_err.text);
+    cr_expect_eq(world_wait_job(w, LONG)->state, JOB_CANCELLED);
+    cr_expect_eq(w->ctl->vms.n, (size_t)0);
+    world_boot_node(w, 1);
+    world_run(w, 20000);
+    cr_expect_eq(w->nodes[1].n_vms, (size_t)0);
+    cr_expect_eq(n_records(w, "errand"), 0);
+}
+
+Test(vm_job, a_controller_killed_at_any_commit_of_a_cancelling_ends_it_well)
+{
+    bool whole = false;
+    for (unsigned k = 1; !whole; k++) {
+        SC_AUTO(world_free) struct world *w = world_new();
+        cr_assert_lt(k, 30u);
+        cr_assert_eq(world_op(w, "vm.create", "%s", create_a), 0);
+        w->crash_at = w->n_commits + k;
+        SC_AUTO(cjson_free) cJSON *p = cJSON_CreateObject();
+        cJSON_AddStringToObject(p, "id", world_job(w)->id);
+        ctl_op(w->ctl, "job.cancel",
+               &(struct api_caller){ "t", API_ROLE_ADMIN }, p, world_op_done,
+               w);
+        world_run(w, 30000);
+        whole = w->crash_at != 0;
+        cr_expect_eq(world_wait_job(w, LONG)->state, JOB_CANCELLED, "commit %u",
+                     k);
+        cr_expect_eq(w->ctl->vms.n, (size_t)0, "commit %u", k);
+        cr_expect_eq(w->nodes[1].n_vms, (size_t)0, "commit %u", k);
+    }
+}
+
+Test(vm_job, a_start_that_is_cancelled_leaves_the_vm_stopped)
+{
+    SC_AUTO(world_free) struct world *w = world_new();
+    world_make_vm(w, "a", "n1");
+    cr_assert_eq(world_op(w, "vm.stop", "{\"id\":\"a\"}"), 0);
+    world_wait_job(w, LONG);
+    cr_assert_eq(world_op(w, "vm.start", "{\"id\":\"a\"}"), 0);
+    cr_expect_eq(cancel(w), 0, "%s", w->op_err.text);
+    cr_expect_eq(world_wait_job(w, LONG)->state, JOB_CANCELLED);
+    const struct vm *v = world_vm(w, "a");
+    cr_expect_eq(v->state, VM_STOPPED);
+    cr_expect_str_eq(v->error, "");
+    world_run(w, 10000);
+    cr_expect_eq(world_places(w, v->id, NULL), 0u);
+    cr_assert_eq(world_op(w, "vm.start", "{\"id\":\"a\"}"), 0);
+    cr_expect_eq(world_wait_job(w, LONG)->state, JOB_DONE);
+}
+
+Test(vm_job, stopping_and_deleting_are_not_cancelled_and_say_why)
+{
+    static const char *const ops[] = { "vm.stop", "vm.delete" };
+    for (size_t i = 0; i < SC_ARRAY_LEN(ops); i++) {
+        SC_AUTO(world_free) struct world *w = world_new();
+        world_make_vm(w, "a", "n1");
+        cr_assert_eq(world_op(w, ops[i], "{\"id\":\"a\"}"), 0);
+        cr_expect_eq(cancel(w), -EBUSY);
+        cr_expect(strstr(w->op_err.text, "cannot be cancelled: "), "%s",
+                  w->op_err.text);
+        cr_expect_eq(world_wait_job(w, LONG)->state, JOB_DONE);
+    }
+    SC_AUTO(world_free) struct world *w = world_new();
+    world_make_vm(w, "a", "n1");
+    cr_expect_eq(cancel(w), -EALREADY);
+    cr_expect(strstr(w->op_err.text, "it is done"), "%s", w->op_err.text);
+    cr_expect_eq(world_op(w, "job.cancel", "{\"id\":\"nothing\"}"), -ENOENT);
+}

@@ -293,3 +293,137 @@ Test(vm_migrate, in_chaos_no_vm_ever_runs_twice_and_all_heals, .timeout = 300)
         expect_at(w, v->nid);
     }
 }
+
+/* --- cancelling ---------------------------------------------------------- */
+
+static int cancel(struct world *w, const struct job *job)
+{
+    return world_op(w, "job.cancel", "{\"id\":\"%s\"}", job->id);
+}
+
+Test(vm_migrate, cancelled_at_any_moment_it_stays_or_it_was_too_late)
+{
+    unsigned n_stayed = 0, n_late = 0;
+    for (uint64_t when = 0; when < 3500; when += 50) {
+        SC_AUTO(world_free) struct world *w = world_new();
+        world_make_vm(w, "a", "n1");
+        cr_assert_eq(begin(w, "n3"), 0);
+        world_run(w, when);
+        const struct job *job = world_job(w);
+        int r = cancel(w, job);
+        job = world_wait_job(w, LONG);
+        if (r == 0) {
+            n_stayed++;
+            cr_expect_eq(job->state, JOB_CANCELLED, "at %lu ms: %s", when,
+                         job_state_name(job->state));
+            cr_expect(strstr(job->error, "cancelled by test"), "%s",
+                      job->error);
+            expect_at(w, 1);
+            cr_expect_eq(world_vm(w, "a")->epoch, 1u);
+            cr_expect_str_eq(world_vm(w, "a")->error, "");
+            cr_assert_eq(begin(w, "n2"), 0, "it can move again: %s",
+                         w->op_err.text);
+            cr_expect_eq(world_wait_job(w, LONG)->state, JOB_DONE);
+            expect_at(w, 2);
+        } else {
+            n_late++;
+            cr_expect(r == -EBUSY || r == -EALREADY, "at %lu ms: %s", when,
+                      w->op_err.text);
+            cr_expect_eq(job->state, JOB_DONE, "at %lu ms: %s", when,
+                         job->error);
+            cr_expect_eq(job->cancel_at, 0u);
+            cr_expect_eq(cJSON_GetObjectItem(job->result, "pause_ms")->valueint,
+                         56, "what the engine measured is not lost");
+            expect_at(w, 3);
+        }
+    }
+    cr_expect_gt(n_stayed, 20u);
+    cr_expect_gt(n_late, 5u);
+}
+
+Test(vm_migrate, too_late_says_who_runs_it)
+{
+    bool seen = false;
+    for (uint64_t when = 0; when < 3500 && !seen; when += 50) {
+        SC_AUTO(world_free) struct world *w = world_new();
+        world_make_vm(w, "a", "n1");
+        cr_assert_eq(begin(w, "n3"), 0);
+        world_run(w, when);
+        seen = cancel(w, world_job(w)) == -EBUSY &&
+               strstr(w->op_err.text, "'n3' runs it") != NULL;
+    }
+    cr_expect(seen);
+}
+
+Test(vm_migrate, cancelled_twice_is_cancelled_once)
+{
+    SC_AUTO(world_free) struct world *w = world_new();
+    world_make_vm(w, "a", "n1");
+    cr_assert_eq(begin(w, "n3"), 0);
+    world_run(w, 800);
+    const struct job *job = world_job(w);
+    cr_expect_eq(cancel(w, job), 0);
+    uint64_t at = job->cancel_at;
+    cr_expect_eq(cancel(w, job), 0);
+    cr_expect_eq(job->cancel_at, at);
+    cr_expect_eq(world_wait_job(w, LONG)->state, JOB_CANCELLED);
+    cr_expect_eq(cancel(w, job), -EALREADY);
+    cr_expect(strstr(w->op_err.text, "cancelled"), "%s", w->op_err.text);
+    expect_at(w, 1);
+}
+
+Test(vm_migrate, the_controller_dies_after_any_commit_of_a_cancelling)
+{
+    for (uint64_t when = 0; when < 3000; when += 250) {
+        bool whole = false;
+        for (unsigned k = 1; !whole; k++) {
+            SC_AUTO(world_free) struct world *w = world_new();
+            world_make_vm(w, "a", "n1");
+            cr_assert_lt(k, 40u);
+            cr_assert_eq(begin(w, "n3"), 0);
+            world_run(w, when);
+            w->crash_at = w->n_commits + k;
+            char id[OBJ_ID];
+            OBJ_SET(id, world_job(w)->id);
+            SC_AUTO(cjson_free) cJSON *p = cJSON_CreateObject();
+            cJSON_AddStringToObject(p, "id", id);
+            ctl_op(w->ctl, "job.cancel",
+                   &(struct api_caller){ "t", API_ROLE_ADMIN }, p,
+                   world_op_done, w);
+            world_run(w, 30000);
+            cr_assert(w->ctl);
+            whole = w->crash_at != 0;
+            const struct job *job = world_wait_job(w, LONG);
+            cr_expect(job->state == JOB_DONE || job->state == JOB_CANCELLED,
+                      "at %lu ms, commit %u: %s: %s", when, k,
+                      job_state_name(job->state), job->error);
+            if (when == 0) /* Later it may be over before it is back. */
+                cr_expect_eq(job->state, JOB_CANCELLED,
+                             "at %lu ms, commit %u: asked for is stored", when,
+                             k);
+            expect_at(w, job->state == JOB_DONE ? 3 : 1);
+        }
+    }
+}
+
+Test(vm_migrate, cancelled_while_a_node_is_cut_off_it_still_ends)
+{
+    for (uint64_t when = 0; when < 2500; when += 100) {
+        for (uint16_t nid = 1; nid <= 3; nid += 2) {
+            SC_AUTO(world_free) struct world *w = world_new();
+            world_make_vm(w, "a", "n1");
+            cr_assert_eq(begin(w, "n3"), 0);
+            world_run(w, when);
+            world_unlink(w, nid);
+            const struct job *job = world_job(w);
+            (void)cancel(w, job);
+            world_run(w, 3000);
+            world_link(w, nid);
+            job = world_wait_job(w, LONG);
+            cr_expect(job_ended(job), "at %lu ms: no end", when);
+            cr_expect_neq(job->state, JOB_FAILED, "at %lu ms: %s", when,
+                          job->error);
+            expect_at(w, job->state == JOB_DONE ? 3 : 1);
+        }
+    }
+}

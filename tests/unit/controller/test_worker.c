@@ -271,3 +271,31 @@ Test(worker, wiping_leaves_no_text)
     cr_expect_not(strstr(text, "one"));
     cr_expect_not(strstr(text, "two"));
 }
+
+Test(worker, one_is_found_by_its_argument_until_it_has_ended)
+{
+    struct run r = setup("trap 'exit 3' TERM\nsleep 30 & wait");
+    cr_expect_null(worker_find(r.pool, &r));
+    struct worker *w =
+        worker_start(r.pool, request(), 60000, on_line, on_done, &r);
+    cr_assert(w);
+    cr_expect_eq(worker_find(r.pool, &r), w);
+    cr_expect_null(worker_find(r.pool, &w));
+    worker_cancel(w);
+    wait_done(&r);
+    cr_expect_eq(r.err.code, -ECANCELED);
+    cr_expect_null(worker_find(r.pool, &r));
+    teardown(&r);
+}
+
+Test(worker, one_that_could_not_begin_is_not_found)
+{
+    struct run r = setup("");
+    unlink(r.script);
+    cr_expect_null(
+        worker_start(r.pool, request(), 60000, on_line, on_done, &r));
+    cr_expect_null(worker_find(r.pool, &r), "its end is due");
+    wait_done(&r);
+    cr_expect_neq(r.err.code, -ECANCELED);
+    teardown(&r);
+}

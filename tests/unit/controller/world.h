@@ -98,6 +98,9 @@ struct world {
     /* What sc-provider is here: does 'e' and answers it, at once or by events
      * of its own.  A run dies with the controller. */
     void (*cloud)(struct world *w, struct wevent *e);
+    /* A run is cancelled: it undoes what it made.  NULL: it was too slow, and
+     * was killed. */
+    void (*cloud_undo)(struct world *w, const struct wevent *e);
     void *cloud_data;
     int reach_code; /* What connecting to a node gives. */
     unsigned n_reached;
@@ -299,6 +302,22 @@ static inline void wenv_worker(void *ctx, cJSON *request, uint64_t timeout_ms,
                                    .arg = arg });
 }
 
+static inline void wenv_worker_cancel(void *ctx, const void *arg)
+{
+    struct world *w = ctx;
+    for (size_t i = 0; i < w->n_events; i++) {
+        struct wevent *e = &w->events[i];
+        if (!e->cloud || e->arg != arg)
+            continue;
+        if (!e->answer && w->cloud_undo)
+            w->cloud_undo(w, e);
+        cJSON_Delete(e->json); /* An answer that was on its way is lost. */
+        e->json = NULL;
+        e->answer = true;
+        e->err = (struct sc_err){ .code = -ECANCELED, .text = "cancelled" };
+    }
+}
+
 static inline void wenv_reach(void *ctx, const char *address, uint16_t port,
                               uint64_t timeout_ms, ctl_reach_fn *done,
                               void *arg)
@@ -342,7 +361,8 @@ static inline void world_start(struct world *w)
                                  .changed = wenv_changed,
                                  .broken = wenv_broken,
                                  .reach = wenv_reach,
-                                 .worker = wenv_worker };
+                                 .worker = wenv_worker,
+                                 .worker_cancel = wenv_worker_cancel };
     const struct ctl_options o = { .host = "ctl",
                                    .port = 7443,
                                    .own_nid = 1,

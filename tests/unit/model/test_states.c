@@ -40,5 +40,7 @@ Test(states, an_ended_job_moves_no_more)
         cr_expect_eq(job_state_may(JOB_DONE, (enum job_state)i), i == JOB_DONE);
         cr_expect_eq(job_state_may(JOB_FAILED, (enum job_state)i),
                      i == JOB_FAILED);
+        cr_expect_eq(job_state_may(JOB_CANCELLED, (enum job_state)i),
+                     i == JOB_CANCELLED);
     }
 }
