@@ -33,6 +33,14 @@ struct range {
     uint32_t base, last; /* Network and broadcast address. */
 };
 
+/* RFC 6890: this host, loopback, link-local (metadata services are there),
+ * multicast, reserved: guests would refuse such an address, or mean another. */
+static bool is_for_hosts(uint32_t base)
+{
+    return base >> 24 && base >> 24 != 127 && base >> 16 != 0xa9fe &&
+           base >> 24 < 224;
+}
+
 static int cidr_parse(const char *cidr, struct range *ret, struct sc_err *err)
 {
     char ip[16];
@@ -56,6 +64,11 @@ static int cidr_parse(const char *cidr, struct range *ret, struct sc_err *err)
         network_ip_format(base & ~hosts, ip);
         return sc_fail(err, -EINVAL, "'cidr' '%.40s': begins at %s", cidr, ip);
     }
+    if (!is_for_hosts(base))
+        return sc_fail(err, -EINVAL,
+                       "'cidr' '%.40s': these addresses are not for hosts; "
+                       "take some of 10.0.0.0/8, for example",
+                       cidr);
     *ret = (struct range){ base, base | hosts };
     return 0;
 }
