@@ -131,7 +131,7 @@ static void set_up(struct https_client *c)
                                   CURL_BLOB_COPY };
         curl_easy_setopt(h, CURLOPT_CAINFO_BLOB, &blob);
         curl_easy_setopt(h, CURLOPT_CAPATH, NULL);
-        curl_easy_setopt(h, CURLOPT_SSL_VERIFYHOST, 0L);
+        curl_easy_setopt(h, CURLOPT_SSL_VERIFYHOST, 2L);
     }
 }
 

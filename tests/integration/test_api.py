@@ -45,7 +45,7 @@ class Server:
     """One sc-fake-console on a port of its own."""
     count = 0
 
-    def __init__(self, *args, wrapper=()):
+    def __init__(self, *args, wrapper=(), ca=None):
         Server.count += 1
         self.dir = os.path.join(TMP, "server%d" % Server.count)
         self.proc = subprocess.Popen(
@@ -57,7 +57,7 @@ class Server:
         self.port = int(line.split("https://127.0.0.1:")[1].split()[0])
         self.url = "https://127.0.0.1:%d" % self.port
         self.tls = ssl.create_default_context(
-            cafile=os.path.join(self.dir, "fake.crt"))
+            cafile=ca or os.path.join(self.dir, "fake.crt"))
 
     def stop(self):
         t0 = time.monotonic()
@@ -923,6 +923,43 @@ def test_cli_trust(s):
     rc(cli(s, "vm", "list"), 4, "cli: and is out")
 
 
+def openssl(*args):
+    subprocess.run(["openssl", *args], check=True, stdout=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL, cwd=TMP)
+
+
+def signed(name):
+    """'name'.crt and .key, a server's, signed by ca.crt."""
+    openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+            "-subj", "/CN=" + name, "-keyout", name + ".key", "-out", name + ".csr")
+    with open(os.path.join(TMP, name + ".ext"), "w") as f:
+        f.write("subjectAltName=DNS:%s\nextendedKeyUsage=serverAuth\n" % name)
+    openssl("x509", "-req", "-in", name + ".csr", "-CA", "ca.crt", "-CAkey", "ca.key",
+            "-days", "2", "-extfile", name + ".ext", "-out", name + ".crt")
+
+
+def test_cli_name():
+    """The pinned authority signs more than the controller's certificate."""
+    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+            "-days", "2", "-subj", "/CN=authority", "-keyout", "ca.key", "-out", "ca.crt")
+    ca = os.path.join(TMP, "ca.crt")
+    config = os.path.join(TMP, "named/supercloud/config.json")
+    for name, want in (("supercloud-controller", 0), ("supercloud-network", 4)):
+        signed(name)
+        pair = [os.path.join(TMP, name + end) for end in (".crt", ".key")]
+        with Server("--cert", pair[0], "--key", pair[1], ca=ca) as s:
+            s.tls.check_hostname = False
+            c = Client(s)
+            token = c.login(token=True).json["token"]
+            os.makedirs(os.path.dirname(config), exist_ok=True)
+            with open(config, "w") as f:
+                json.dump({"url": s.url, "token": token, "user": "admin", "ca": open(ca).read()}, f)
+            os.chmod(config, 0o600)
+            rc(cli(s, "vm", "list", home="named"), want,
+               "cli: a certificate of the authority for %s is %s" %
+               (name, "refused" if want else "believed"))
+
+
 def main():
     for program in (FAKE, CLI):
         if not os.access(program, os.X_OK):
@@ -938,7 +975,7 @@ def main():
                 except Exception as e:  # One broken story must not hide the others.
                     ok(False, "%s ran to its end" % test.__name__, repr(e))
             ok(s.proc.poll() is None, "the server lived through all that")
-        for test in (test_rate_limit, test_idle, test_disk_full, test_events,
+        for test in (test_cli_name, test_rate_limit, test_idle, test_disk_full, test_events,
                      test_console_handshake, test_console_session,
                      test_console_shutdown, test_many_connections):
             try:
