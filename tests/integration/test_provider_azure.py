@@ -6,7 +6,6 @@ words and with what to do; and every fault at every request of publish and launc
 nothing may be left that cannot be found and removed.
 """
 import base64
-import concurrent.futures
 import hashlib
 import json
 import os
@@ -15,10 +14,9 @@ import signal
 import struct
 import sys
 import tempfile
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from clouds import azure, base                         # noqa: E402
+from clouds import azure, base, frame                  # noqa: E402
 
 TAGS = {"cluster": "c1a0", "token": "job-7"}
 RULES = [{"protocol": "tcp", "port_from": 7480, "port_to": 7482, "cidr": "0.0.0.0/0"},
@@ -26,8 +24,6 @@ RULES = [{"protocol": "tcp", "port_from": 7480, "port_to": 7482, "cidr": "0.0.0.
          {"protocol": "icmp", "port_from": 0, "port_to": 0, "cidr": "0.0.0.0/0"}]
 USER_DATA = "#cloud-config\nsupercloud: {role: node}\n"
 MIB = 1 << 20
-# Not here, being web.c's alone and tested there: 503 (as 500), a date in Retry-After, slowness.
-KINDS = ("throttle", "500", "cut-before", "cut-after", "truncated", "expired", "refused")
 tap = base.Tap()
 
 
@@ -76,23 +72,23 @@ def left(cloud):
     return {k: sorted(v) for k, v in cloud.state.items() if v}
 
 
-def clean(cloud):
-    """Leftovers and remove while there is something; what is left then."""
-    for _ in range(3):
-        if not left(cloud):
-            break
-        found = call(cloud, "leftovers", {"cluster": TAGS["cluster"]})
-        for r in (found.result or {}).get("resources", []):
-            call(cloud, "remove", {"kind": r["kind"], "region": r["region"], "id": r["id"]})
-    return left(cloud)
-
-
 def seed(cloud, image):
     """The image, without the way there."""
     cloud.state["images"]["appliance-1"] = {
         "id": cloud.id_of("images", "appliance-1"), "name": "appliance-1",
         "location": "westeurope", "tags": {"supercloud-sha256": image["sha256"]},
         "properties": {"provisioningState": "Succeeded", "hyperVGeneration": "V1"}}
+
+
+def launched(_have):
+    return {"virtualMachines": ["node-1"], "networkInterfaces": ["node-1-nic"],
+            "publicIPAddresses": ["node-1-ip"], "disks": ["node-1-disk"],
+            "networkSecurityGroups": ["node-1-nsg"], "virtualNetworks": ["supercloud-westeurope"]}
+
+
+matrix = frame.Matrix(tap, azure.Azure, call, seed, left, launched,
+                      {"images", "virtualNetworks"}, TAGS["cluster"])
+clean, refuse = matrix.clean, matrix.refuse
 
 
 def document(name):
@@ -212,13 +208,6 @@ def journey(image):
         tap.ok(not cloud.crashes, "the emulator has not failed", cloud.crashes)
 
 
-def settle(cloud):
-    """Waits for the requests a killed worker has left behind in the emulator."""
-    until = time.time() + 20
-    while any(e["status"] is None for e in cloud.log) and time.time() < until:
-        time.sleep(0.02)
-
-
 def resume(image):
     """SIGKILL in the middle; SIGTERM in the middle."""
     with azure.Azure() as cloud:
@@ -231,7 +220,7 @@ def resume(image):
         r = call(cloud, "publish", publish_args(image), on_line=kill(signal.SIGKILL))
         tap.ok(r.status == -signal.SIGKILL and r.saves and r.saves[-1].get("next", 0) > 0 and
                "sig" not in str(r.saves), "a killed upload has said where it is, and no secret", r)
-        settle(cloud)
+        frame.settle(cloud)
         cloud.clear()
         before, cloud.sent = cloud.sent, 0
         r = call(cloud, "publish", publish_args(image), resume=r.saves[-1])
@@ -253,14 +242,6 @@ def resume(image):
         r = call(cloud, "publish", publish_args(image))
         tap.ok(r.result, "tokens that hardly last are renewed", r)
         tap.ok(not cloud.crashes, "the emulator has not failed", cloud.crashes)
-
-
-def refuse(cloud, name, code, words, what, args=None, config=None):
-    r = call(cloud, what, args, config=config)
-    text = (r.error or {}).get("message", "")
-    tap.ok(r.error and r.error["code"] == code and all(w in text for w in words), name,
-           "want %s %s: %r" % (code, words, r))
-    return text + r.stderr
 
 
 def refusals(image, folder):
@@ -321,75 +302,13 @@ def refusals(image, folder):
         tap.ok(not cloud.crashes, "the emulator has not failed", cloud.crashes)
 
 
-def one_fault(kind, at, what, args, image):
-    """A fault at request 'at': it makes what it makes without, or leaves nothing that cannot be
-    found."""
-    with azure.Azure() as cloud:
-        cloud.retry_after, cloud.slow_seconds, cloud.op_ticks = 0, 0.05, 0
-        if what == "launch":
-            seed(cloud, image)
-        cloud.fault("expired" if kind == "refused" else kind, at=at)
-        if kind == "refused":                   # The login that follows fails too.
-            cloud.fault("expired", at=at + 1)
-        r = call(cloud, what, args)
-        e = next((e for e in cloud.log if e["fault"]), None)
-        where = "%s at %s" % (kind, e and e["route"])
-        cloud.clear()
-        if kind == "refused" and what == "publish" and r.result:    # gc's to find, if anything.
-            rest = clean(cloud)
-            return "%s: %s left %s" % (where, what, rest) if rest else None
-        if kind == "refused" and not r.result:  # It must have undone by itself.
-            rest = set(left(cloud)) - ({"images", "virtualNetworks"} if what == "launch" else set())
-            return "%s: %s left %s" % (where, what, rest) if rest else None
-        if e and not r.result and not (kind == "expired" and e["path"].endswith("/token")):
-            return "%s: %s failed: %s" % (where, what, r.error)
-        if r.result:
-            want = {"images": ["appliance-1"]}
-            if what == "launch":
-                want.update(virtualMachines=["node-1"], networkInterfaces=["node-1-nic"],
-                            publicIPAddresses=["node-1-ip"], disks=["node-1-disk"],
-                            networkSecurityGroups=["node-1-nsg"],
-                            virtualNetworks=["supercloud-westeurope"])
-            if left(cloud) != want:
-                return "%s: %s made %s" % (where, what, left(cloud))
-            return "%s: %s" % (where, cloud.crashes) if cloud.crashes else None
-        if what == "launch":
-            del cloud.state["images"]["appliance-1"]
-        rest = clean(cloud)
-        if rest or cloud.crashes:
-            return "%s: left after cleaning: %s %s" % (where, rest, cloud.crashes)
-        return None
-
-
-def faults(image, pool):
-    """Starts them; (what, number of requests, their jobs) for each call."""
-    key = "ssh-rsa " + base64.b64encode(b"\0\0\0\7ssh-rsa" + bytes(300)).decode()
-    for what, args in (("publish", publish_args(image)),
-                       ("launch", launch_args(options={"ssh_key": key}))):
-        with azure.Azure() as cloud:
-            cloud.op_ticks = 0
-            if what == "launch":
-                seed(cloud, image)
-            call(cloud, what, args)
-            n = len(cloud.log)
-        yield what, n, [pool.submit(one_fault, kind, k, what, args, image)
-                        for kind in KINDS for k in range(n)]
-
-
 def main():
-    with tempfile.TemporaryDirectory() as folder, \
-            concurrent.futures.ThreadPoolExecutor(16) as pool:
+    key = "ssh-rsa " + base64.b64encode(b"\0\0\0\7ssh-rsa" + bytes(300)).decode()
+    with tempfile.TemporaryDirectory() as folder:
         image, small = make_image(folder, 1, 24, 3), make_image(folder, 2, 20, 19)
-        parts = [pool.submit(journey, image), pool.submit(resume, image),
-                 pool.submit(refusals, small, folder)]
-        matrix = list(faults(small, pool))
-        for part in parts:
-            part.result()
-        for what, n, jobs in matrix:
-            bad = [j.result() for j in jobs if j.result()]
-            tap.ok(not bad and n >= 6, "%s: %d faults at each of %d requests are survived, and "
-                   "leave nothing" % (what, len(KINDS), n), "\n".join(bad))
-    return tap.done()
+        return matrix.run([(journey, image), (resume, image), (refusals, small, folder)], small,
+                          {"publish": publish_args(small),
+                           "launch": launch_args(options={"ssh_key": key})})
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ The whole journey; an interrupted upload that goes on where it was; what Google 
 words and with what to do; and every fault at every request of publish and launch, after which
 nothing may be left that cannot be found and removed.
 """
-import concurrent.futures
 import hashlib
 import os
 import random
@@ -14,18 +13,15 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from clouds import base, gce                           # noqa: E402
+from clouds import base, frame, gce                    # noqa: E402
 
 TAGS = {"cluster": "c1a0", "token": "job-7"}
 RULES = [{"protocol": "tcp", "port_from": 7480, "port_to": 7482, "cidr": "0.0.0.0/0"},
          {"protocol": "udp", "port_from": 7481, "port_to": 7481, "cidr": "0.0.0.0/0"},
          {"protocol": "icmp", "port_from": 0, "port_to": 0, "cidr": "192.0.2.0/24"}]
 USER_DATA = "#cloud-config\nsupercloud: {role: node}\n# \u00e4\n"
-# Not here, being web.c's alone and tested there: 503 (as 500), a date in Retry-After, slowness.
-KINDS = ("throttle", "500", "cut-before", "cut-after", "truncated", "expired", "refused")
 tap = base.Tap()
 
 
@@ -63,22 +59,20 @@ def left(cloud):
     return {k: sorted(v) for k, v in cloud.state.items() if k != "operations" and v}
 
 
-def clean(cloud):
-    """Leftovers and remove while there is something; what is left then."""
-    for _ in range(3):
-        if not left(cloud):
-            break
-        found = call(cloud, "leftovers", {"cluster": TAGS["cluster"]})
-        for r in (found.result or {}).get("resources", []):
-            call(cloud, "remove", {"kind": r["kind"], "region": r["region"], "id": r["id"]})
-    return left(cloud)
-
-
 def seed(cloud, image):
     """The image, without the way there."""
     cloud.state["images"]["appliance-1"] = {
         "name": "appliance-1", "status": "READY", "diskSizeGb": "1",
         "labels": {"supercloud-sha256": image["sha256"][:40]}}
+
+
+def launched(have):
+    one = have.get("instances", [])[:1]
+    return {"instances": one, "disks": one, "firewalls": ["sc-node-1-0", "sc-node-1-1"]}
+
+
+matrix = frame.Matrix(tap, gce.Gce, call, seed, left, launched, {"images"}, TAGS["cluster"])
+clean, refuse = matrix.clean, matrix.refuse
 
 
 def document(name):
@@ -200,13 +194,6 @@ def prices():
                "a list of many pages is read to its end", r)
 
 
-def settle(cloud):
-    """Waits for the requests a killed worker has left behind in the emulator."""
-    until = time.time() + 20
-    while any(e["status"] is None for e in cloud.log) and time.time() < until:
-        time.sleep(0.02)
-
-
 def resume(image):
     """SIGKILL in the middle; SIGTERM in the middle."""
     with gce.Gce() as cloud:
@@ -220,7 +207,7 @@ def resume(image):
         r = call(cloud, "publish", publish_args(image), on_line=kill(signal.SIGKILL))
         tap.ok(r.status == -signal.SIGKILL and r.saves and r.saves[-1].get("session"),
                "a killed upload has said where it is", r)
-        settle(cloud)
+        frame.settle(cloud)
         session = list(cloud.sessions.values())[0]
         have, total = len(session["data"]), len(image["data"])
         cloud.clear()
@@ -247,14 +234,6 @@ def resume(image):
             "object": r.saves[-1]["object"], "session": r.saves[-1]["session"]})
         tap.ok(r.result, "a session that has ended is begun anew", r)
         tap.ok(not cloud.crashes, "the emulator has not failed", cloud.crashes)
-
-
-def refuse(cloud, name, code, words, what, args=None, config=None):
-    r = call(cloud, what, args, config=config)
-    text = (r.error or {}).get("message", "")
-    tap.ok(r.error and r.error["code"] == code and all(w in text for w in words), name,
-           "want %s %s: %r" % (code, words, r))
-    return text + r.stderr
 
 
 def refusals(image):
@@ -318,71 +297,11 @@ def refusals(image):
         tap.ok(not cloud.crashes, "the emulator has not failed", cloud.crashes)
 
 
-def one_fault(kind, at, what, args, image):
-    """A fault at request 'at': it makes what it makes without, or leaves nothing that cannot be
-    found."""
-    with gce.Gce() as cloud:
-        cloud.retry_after, cloud.slow_seconds, cloud.op_ticks = 0, 0.05, 0
-        if what == "launch":
-            seed(cloud, image)
-        cloud.fault("expired" if kind == "refused" else kind, at=at)
-        if kind == "refused":                   # The login that follows fails too.
-            cloud.fault("expired", at=at + 1)
-        r = call(cloud, what, args)
-        e = next((e for e in cloud.log if e["fault"]), None)
-        where = "%s at %s" % (kind, e and e["route"])
-        cloud.clear()
-        if kind == "refused" and what == "publish" and r.result:    # gc's to find, if anything.
-            rest = clean(cloud)
-            return "%s: %s left %s" % (where, what, rest) if rest else None
-        if kind == "refused" and not r.result:  # It must have undone by itself.
-            rest = set(left(cloud)) - ({"images"} if what == "launch" else set())
-            return "%s: %s left %s" % (where, what, rest) if rest else None
-        if e and not r.result and not (kind == "expired" and e["path"] == "/token"):
-            return "%s: %s failed: %s" % (where, what, r.error)
-        if r.result:
-            have = left(cloud)
-            want = {"images": ["appliance-1"]} if what == "publish" else {
-                "images": ["appliance-1"], "instances": have.get("instances"),
-                "disks": have.get("instances"), "firewalls": ["sc-node-1-0", "sc-node-1-1"]}
-            if have != want or len(have.get("instances", [1])) != 1:
-                return "%s: %s made %s" % (where, what, have)
-            return "%s: %s" % (where, cloud.crashes) if cloud.crashes else None
-        if what == "launch":
-            del cloud.state["images"]["appliance-1"]
-        rest = clean(cloud)
-        if rest or cloud.crashes:
-            return "%s: left after cleaning: %s %s" % (where, rest, cloud.crashes)
-        return None
-
-
-def faults(image, pool):
-    """Starts them; (what, number of requests, their jobs) for each call."""
-    for what, args in (("publish", publish_args(image)), ("launch", launch_args())):
-        with gce.Gce() as cloud:
-            cloud.op_ticks = 0
-            if what == "launch":
-                seed(cloud, image)
-            call(cloud, what, args)
-            n = len(cloud.log)
-        yield what, n, [pool.submit(one_fault, kind, k, what, args, image)
-                        for kind in KINDS for k in range(n)]
-
-
 def main():
-    with tempfile.TemporaryDirectory() as folder, \
-            concurrent.futures.ThreadPoolExecutor(16) as pool:
+    with tempfile.TemporaryDirectory() as folder:
         image, small = make_image(folder, 1, 1500), make_image(folder, 2, 300)
-        parts = [pool.submit(journey, image), pool.submit(prices),
-                 pool.submit(resume, image), pool.submit(refusals, small)]
-        matrix = list(faults(small, pool))
-        for part in parts:
-            part.result()
-        for what, n, jobs in matrix:
-            bad = [j.result() for j in jobs if j.result()]
-            tap.ok(not bad and n >= 6, "%s: %d faults at each of %d requests are survived, and "
-                   "leave nothing" % (what, len(KINDS), n), "\n".join(bad))
-    return tap.done()
+        return matrix.run([(journey, image), (prices,), (resume, image), (refusals, small)], small,
+                          {"publish": publish_args(small), "launch": launch_args()})
 
 
 if __name__ == "__main__":

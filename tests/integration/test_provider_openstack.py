@@ -4,7 +4,6 @@ tests/lib/clouds/openstack.py: the whole journey, every refusal's words, a kill 
 upload, tokens that end, pages, and a fault at every request of publish, launch and terminate.
 Prints TAP.  (tests/openstack has the journey against real services.)"""
 import base64
-import concurrent.futures
 import hashlib
 import os
 import signal
@@ -14,6 +13,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib/clouds"))
 import base                                            # noqa: E402
+import frame                                           # noqa: E402
 import openstack                                       # noqa: E402
 
 tap = base.Tap()
@@ -39,13 +39,7 @@ def call(cloud, name, args=None, config=None, **kw):
 
 
 def sweep(cloud, config=None):
-    """What gc does: leftovers, removed one by one; what failed."""
-    bad = []
-    for r in call(cloud, "leftovers", config=config).result["resources"]:
-        one = call(cloud, "remove", {k: r[k] for k in ("kind", "region", "id")}, config)
-        if one.error:
-            bad.append((r, one))
-    return bad
+    return frame.sweep(lambda name, args: call(cloud, name, args, config), TAGS["cluster"])
 
 
 def journey(cloud):
@@ -310,7 +304,6 @@ def prepare(cloud, what):
     if what == "terminate":
         out = call(cloud, "launch", args, QUICK)
         args = {"id": out.result["instance"]["id"]}
-    cloud.clear()
     return args
 
 
@@ -335,46 +328,10 @@ def judge(cloud, what, out):
 
 
 def faults(what, kinds):
-    """Runs of one call with a fault of each kind at each request; (kind, n, problems, ended)."""
     with openstack.OpenStack() as cloud:
-        results = []
-        args = prepare(cloud, what)
-        call(cloud, what, args, QUICK)
-        n, routes = len(cloud.log), cloud.routes()
-        for kind in kinds:
-            bad, ended = [], 0
-            for k in range(n):
-                args = prepare(cloud, what)
-                if kind == "gone":
-                    cloud.fault("cut-after", since=k, times=100000)
-                else:
-                    cloud.fault(kind, at=k, seconds=0.02 if kind == "slow" else 0)
-                out = call(cloud, what, args, QUICK)
-                cloud.clear()
-                ended += out.result is not None
-                wrong = judge(cloud, what, out)
-                if wrong:
-                    bad.append("at %d (%s): %s" % (k, routes[k], wrong))
-            if cloud.crashes:
-                bad.append("the emulator: %r" % cloud.crashes)
-            results.append((kind, n, bad, ended))
-        return results
-
-
-def every_fault():
-    work = [(w, k) for w in ("launch", "publish", "terminate")
-            for k in KINDS]
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        for (what, _), results in zip(work, pool.map(lambda w: faults(*w), work)):
-            for kind, n, bad, ended in results:
-                if kind == "gone":
-                    tap.ok(not bad and not ended, "%s: a cloud that is gone for good from any of "
-                           "its %d requests: gc finds what is left" % (what, n),
-                           "\n".join(bad) or "%d ended well" % ended)
-                else:
-                    tap.ok(not bad and ended == n, "%s: %s at each of its %d requests: done, and "
-                           "nothing twice" % (what, kind, n),
-                           "\n".join(bad) or "only %d ended well" % ended)
+        return frame.at_each_request(cloud, kinds, lambda: prepare(cloud, what),
+                                     lambda args: call(cloud, what, args, QUICK),
+                                     lambda kind, out: judge(cloud, what, out))
 
 
 def main():
@@ -382,7 +339,7 @@ def main():
         for part in (journey, refusals, broken_uploads, token_ends):
             part(cloud)
         tap.ok(not cloud.crashes, "the emulator did not fail", cloud.crashes)
-    every_fault()
+    frame.report_all(tap, faults, ("launch", "publish", "terminate"), KINDS)
     return tap.done()
 
 

@@ -2,7 +2,6 @@
 """The driver of Rackspace's classic cloud through `sc-provider worker`, against the emulator of
 tests/lib/clouds/rackspace.py: the journey, the import's refusals, segments that are not sent
 twice, and a fault at every request.  Prints TAP."""
-import concurrent.futures
 import hashlib
 import os
 import signal
@@ -11,6 +10,7 @@ import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../lib/clouds"))
 import base                                            # noqa: E402
+import frame                                           # noqa: E402
 import rackspace                                       # noqa: E402
 
 tap = base.Tap()
@@ -40,12 +40,7 @@ def call(cloud, name, args=None, config=None, **kw):
 
 
 def sweep(cloud):
-    bad = []
-    for r in call(cloud, "leftovers").result["resources"]:
-        one = call(cloud, "remove", {k: r[k] for k in ("kind", "region", "id")})
-        if one.error:
-            bad.append((r, one))
-    return bad
+    return frame.sweep(lambda name, args: call(cloud, name, args), TAGS["cluster"])
 
 
 def journey(cloud):
@@ -183,57 +178,25 @@ def faults(what, kinds):
         def of_us():
             have = {k: len([i for i in v if i != "a" * 32]) for k, v in cloud.has().items()}
             return {k: n for k, n in have.items() if n}
-        call(cloud, what, prepare(), {"retry_ms": 1})
-        n, routes, results = len(cloud.log), cloud.routes(), []
-        for kind in kinds:
-            bad, ended = [], 0
-            for k in range(n):
-                args = prepare()
-                cloud.clear()
-                if kind == "gone":
-                    cloud.fault("cut-after", since=k, times=100000)
-                else:
-                    cloud.fault(kind, at=k, seconds=0.02 if kind == "slow" else 0)
-                out = call(cloud, what, args, {"retry_ms": 1})
-                cloud.clear()
-                ended += out.result is not None
-                want = {"images": 1} if what == "publish" else {"servers": 1}
-                wrong = None
-                # Gone after the import: the image is there, its file is left to gc.
-                if out.result is not None and of_us() != want and kind != "gone":
-                    wrong = "done, but there is %r" % of_us()
-                elif out.result is None and not out.error:
-                    wrong = "neither done nor failed: %r" % out
-                # A task that nobody waits for goes on: the time of a few looks.
-                for _ in range(3 if kind == "gone" else 0):
-                    call(cloud, "leftovers")
-                problems = sweep(cloud)
-                left = of_us()
-                left.pop("containers", None)
-                if wrong or problems or left:
-                    bad.append("at %d (%s): %s %s left %r after %r"
-                               % (k, routes[k], wrong, problems, left, out))
-            if cloud.crashes:
-                bad.append("the emulator: %r" % cloud.crashes)
-            results.append((kind, n, bad, ended))
-        return results
 
-
-def every_fault():
-    work = [(w, k) for w in ("publish", "launch")
-            for k in (("500", "slow"), ("cut-before", "truncated"), ("cut-after", "expired"),
-                      ("gone",))]
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        for (what, _), results in zip(work, pool.map(lambda w: faults(*w), work)):
-            for kind, n, bad, ended in results:
-                if kind == "gone":
-                    tap.ok(not bad and ended < n / 2, "%s: a cloud that is gone for good from any of "
-                           "its %d requests: gc finds what is left" % (what, n), "\n".join(bad)
-                           or "%d ended well" % ended)
-                else:
-                    tap.ok(not bad and ended == n, "%s: %s at each of its %d requests: done, and "
-                           "nothing twice" % (what, kind, n),
-                           "\n".join(bad) or "only %d ended well" % ended)
+        def judge(kind, out):
+            want = {"images": 1} if what == "publish" else {"servers": 1}
+            wrong = None
+            # Gone after the import: the image is there, its file is left to gc.
+            if out.result is not None and of_us() != want and kind != "gone":
+                wrong = "done, but there is %r" % of_us()
+            elif out.result is None and not out.error:
+                wrong = "neither done nor failed: %r" % out
+            # A task that nobody waits for goes on: the time of a few looks.
+            for _ in range(3 if kind == "gone" else 0):
+                call(cloud, "leftovers")
+            problems = sweep(cloud)
+            left = of_us()
+            left.pop("containers", None)
+            return "%s %s left %r after %r" % (wrong, problems, left, out) \
+                if wrong or problems or left else None
+        return frame.at_each_request(cloud, kinds, prepare,
+                                     lambda args: call(cloud, what, args, {"retry_ms": 1}), judge)
 
 
 def main():
@@ -241,7 +204,9 @@ def main():
         for part in (journey, refusals, segments):
             part(cloud)
         tap.ok(not cloud.crashes, "the emulator did not fail", cloud.crashes)
-    every_fault()
+    frame.report_all(tap, faults, ("publish", "launch"), (
+        ("500", "slow"), ("cut-before", "truncated"), ("cut-after", "expired"), ("gone",)),
+        gone=lambda ended, n: ended < n / 2)
     return tap.done()
 
 
