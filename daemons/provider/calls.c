@@ -217,6 +217,17 @@ static int run_fence(struct provider *p, const cJSON *args,
         ret);
 }
 
+static int run_console(struct provider *p, const cJSON *args,
+                       const struct provider_tags *tags, const cJSON *resume,
+                       cJSON **ret, struct sc_err *err)
+{
+    (void)tags, (void)resume;
+    SC_AUTO(free) char *text = NULL;
+    int r = provider_console(p, text_of(args, "region"), text_of(args, "id"),
+                             &text, err);
+    return r < 0 ? r : give(ret, "console", cJSON_CreateString(text));
+}
+
 static int add_type(void *arg, const struct provider_type *t)
 {
     cJSON *o = cJSON_CreateObject();
@@ -352,6 +363,7 @@ static const struct call calls[] = {
     { "list", region_args, run_list },
     { "terminate", id_args, run_terminate },
     { "fence", id_args, run_fence },
+    { "console", id_args, run_console },
     { "types", region_args, run_types },
     { "prices", prices_args, run_prices },
     { "leftovers", leftovers_args, run_leftovers },

@@ -173,6 +173,7 @@ const struct provider_class p_azure_class = {
     .list = azure_list,
     .terminate = azure_terminate,
     .fence = azure_fence,
+    .console = azure_console,
     .types = azure_types,
     .prices = azure_prices,
     .leftovers = azure_leftovers,

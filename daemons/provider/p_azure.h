@@ -7,6 +7,7 @@
  * p_azure_launch.c   a machine with its address, interface, firewall
  * p_azure_body.c     what is asked for
  * p_azure_list.c     machines, and their end
+ * p_azure_console.c  the serial log
  * p_azure_left.c     leftovers
  * p_azure_price.c    retail prices
  *
@@ -141,6 +142,8 @@ int azure_terminate(struct provider *up, const char *region, const char *id,
                     struct sc_err *err);
 int azure_fence(struct provider *up, const char *region, const char *id,
                 struct sc_err *err);
+int azure_console(struct provider *up, const char *region, const char *id,
+                  char **ret, size_t *ret_size, struct sc_err *err);
 int azure_remove_machine(struct p_azure *p, const char *name,
                          struct sc_err *err) SC_MUST_CHECK;
 /* PROVIDER_PENDING unless an instance view's statuses say better. */

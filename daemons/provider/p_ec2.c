@@ -186,6 +186,7 @@ const struct provider_class p_ec2_class = {
     .list = ec2_list,
     .terminate = ec2_terminate,
     .fence = ec2_fence,
+    .console = ec2_console,
     .types = ec2_types,
     .prices = ec2_prices,
     .leftovers = ec2_leftovers,

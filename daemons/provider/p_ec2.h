@@ -5,7 +5,7 @@
  * p_ec2_put.c       blocks on their way to a snapshot, several at once
  * p_ec2_publish.c   an image: snapshot by the EBS direct APIs, RegisterImage
  * p_ec2_launch.c    an instance and its security group
- * p_ec2_instances.c list, terminate, fence, types
+ * p_ec2_instances.c list, terminate, fence, console, types
  * p_ec2_prices.c    spot and on demand, traffic
  * p_ec2_gc.c        what is left, by our tags
  * Everything of ours has the tags supercloud:cluster, supercloud:token and
@@ -84,6 +84,11 @@ int ec2_json(struct p_ec2 *p, enum ec2_service service, const char *region,
 int ec2_new_web(struct p_ec2 *p, struct sc_err *err) SC_MUST_CHECK;
 bool ec2_refused(const struct p_ec2 *p, const char *code); /* The last. */
 
+/* The endpoint of a service in a region, with 'path'; malloc'd, NULL: out of
+ * memory. */
+char *ec2_url(const struct p_ec2 *p, enum ec2_service service,
+              const char *region, const char *path) SC_MUST_CHECK;
+
 /* A pause before look 'n' (0, 1 ...) at something that takes its time: from
  * retry_ms to 10 s.  -ECANCELED. */
 int ec2_pause(struct p_ec2 *p, unsigned n, struct sc_err *err) SC_MUST_CHECK;
@@ -105,6 +110,8 @@ int ec2_terminate(struct provider *up, const char *region, const char *id,
                   struct sc_err *err);
 int ec2_fence(struct provider *up, const char *region, const char *id,
               struct sc_err *err);
+int ec2_console(struct provider *up, const char *region, const char *id,
+                char **ret, size_t *ret_size, struct sc_err *err);
 int ec2_types(struct provider *up, const char *region,
               provider_each_type_fn *fn, void *arg, struct sc_err *err);
 int ec2_prices(struct provider *up, const char *region, const char *type,
@@ -119,7 +126,8 @@ int ec2_find_instance(struct p_ec2 *p, const char *region, const char *id,
                       struct provider_instance *ret,
                       struct sc_err *err) SC_MUST_CHECK;
 /* From an item of DescribeInstances; -ENOMEM. */
-int ec2_read_instance(const char *region, const struct xml_node *item,
+int ec2_read_instance(const struct p_ec2 *p, const char *region,
+                      const struct xml_node *item,
                       struct provider_instance *ret);
 /* Removes, after a failure, the 'known' (NULL ids are skipped; a search by tag
  * may not see them yet) and all of the call's kinds that has both tags in

@@ -329,9 +329,8 @@ static bool again(void *arg, const struct web_answer *a)
     return take_clock(t->p, &r, a);
 }
 
-/* The endpoint of a service in a region, with 'path'; malloc'd. */
-static char *url_of(const struct p_ec2 *p, enum ec2_service service,
-                    const char *region, const char *path)
+char *ec2_url(const struct p_ec2 *p, enum ec2_service service,
+              const char *region, const char *path)
 {
     char *url = NULL;
     const char *own = p->endpoint[service];
@@ -359,7 +358,7 @@ static int request(struct p_ec2 *p, enum ec2_service service,
     struct try t = { p,
                      { p->access_key_id, p->secret, p->session_token,
                        services[service].name, region, body_unsigned } };
-    SC_AUTO(free) char *url = url_of(p, service, region, path);
+    SC_AUTO(free) char *url = ec2_url(p, service, region, path);
     if (!url)
         return sc_fail(err, -ENOMEM, "out of memory");
     p->refusal[0] = '\0';

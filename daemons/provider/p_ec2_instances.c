@@ -1,4 +1,5 @@
-/* p_ec2_instances - instances as they are, and their end; types. */
+/* p_ec2_instances - instances as they are, their consoles and their end;
+ * types. */
 #include "provider/p_ec2.h"
 
 #include "common/json.h"
@@ -15,9 +16,14 @@ static enum provider_state state_of(const char *name)
                : PROVIDER_PENDING;
 }
 
-int ec2_read_instance(const char *region, const struct xml_node *item,
+int ec2_read_instance(const struct p_ec2 *p, const char *region,
+                      const struct xml_node *item,
                       struct provider_instance *ret)
 {
+    char console[96];
+    snprintf(console, sizeof console,
+             "/?Action=GetConsoleOutput&InstanceId=%.40s",
+             xml_text(item, "instanceId"));
     const char *public = xml_text(item, "ipAddress");
     const char *private = xml_text(item, "privateIpAddress");
     struct provider_instance i = {
@@ -29,7 +35,7 @@ int ec2_read_instance(const char *region, const struct xml_node *item,
         .image = strdup(xml_text(item, "imageId")),
         .address = strdup(*public ? public : private),
         .private_address = strdup(private),
-        .console = strdup(""),
+        .console = ec2_url(p, EC2_EC2, region, console),
         .cluster = strdup(ec2_tag(item, EC2_TAG_CLUSTER)),
         .token = strdup(ec2_tag(item, EC2_TAG_TOKEN)),
         .spot = !strcmp(xml_text(item, "instanceLifecycle"), "spot"),
@@ -48,6 +54,7 @@ int ec2_read_instance(const char *region, const struct xml_node *item,
 /* --- list ------------------------------------------------------------------*/
 
 struct each {
+    const struct p_ec2 *p;
     const char *region;
     provider_each_fn *fn;
     void *arg;
@@ -59,7 +66,7 @@ static int give_reservation(void *arg, const struct xml_node *reservation)
     const struct xml_node *i = xml_first(reservation, "instancesSet");
     for (; i; i = i->next) {
         struct provider_instance one;
-        int r = ec2_read_instance(e->region, i, &one);
+        int r = ec2_read_instance(e->p, e->region, i, &one);
         if (r < 0)
             return r;
         r = e->fn(e->arg, &one);
@@ -75,7 +82,7 @@ int ec2_list(struct provider *up, const char *region, provider_each_fn *fn,
 {
     struct p_ec2 *p = (struct p_ec2 *)up;
     for (size_t i = 0; i < (region ? 1 : p->n_regions); i++) {
-        struct each e = { region ? region : p->regions[i], fn, arg };
+        struct each e = { p, region ? region : p->regions[i], fn, arg };
         SC_AUTO(ec2_form_free) struct ec2_form f = { 0 };
         ec2_addu(&f, 500, "MaxResults");
         int r = ec2_each(p, e.region, "DescribeInstances", &f, "reservationSet",
@@ -89,6 +96,7 @@ int ec2_list(struct provider *up, const char *region, provider_each_fn *fn,
 /* --- one -------------------------------------------------------------------*/
 
 struct wanted {
+    const struct p_ec2 *p;
     const char *region;
     struct provider_instance *ret;
     bool found;
@@ -102,7 +110,7 @@ static int take_wanted(void *arg, const struct xml_node *reservation)
     if (!i)
         return 0;
     provider_instance_clear(w->ret);
-    int r = ec2_read_instance(w->region, i, w->ret);
+    int r = ec2_read_instance(w->p, w->region, i, w->ret);
     w->found = r == 0;
     snprintf(w->state, sizeof w->state, "%s",
              xml_text(i, "instanceState/name"));
@@ -113,6 +121,7 @@ static int find(struct p_ec2 *p, const char *region, const char *id,
                 struct wanted *ret, struct sc_err *err)
 {
     SC_AUTO(ec2_form_free) struct ec2_form f = { 0 };
+    ret->p = p;
     ret->region = region;
     ec2_add(&f, id, "InstanceId.1");
     int r = ec2_each(p, region, "DescribeInstances", &f, "reservationSet",
@@ -209,6 +218,61 @@ int ec2_fence(struct provider *up, const char *region, const char *id,
     else if (ec2_refused(p, "IncorrectInstanceState"))
         r = 0;
     return r < 0 ? r : wait_for(p, region, id, "stopped", "terminated", err);
+}
+
+/* --- console ---------------------------------------------------------------*/
+
+/* Its end as it is now, which hosts of the Nitro kind can tell; others have but
+ * what was said by the last start, reboot or stop, some minutes late. */
+static int get_console(struct p_ec2 *p, const char *region, const char *id,
+                       bool latest, struct xml **ret, struct sc_err *err)
+{
+    SC_AUTO(ec2_form_free) struct ec2_form f = { 0 };
+    ec2_add(&f, id, "InstanceId");
+    ec2_add(&f, latest ? "true" : NULL, "Latest");
+    return ec2_call(p, EC2_EC2, region, "GetConsoleOutput", &f, ret, err);
+}
+
+/* Base64 in lines, as EC2 writes it. */
+static int decode_lines(const char *text, void **ret, size_t *ret_size)
+{
+    SC_AUTO(free) char *plain = malloc(strlen(text) + 1);
+    size_t n = 0;
+    if (!plain)
+        return -ENOMEM;
+    for (; *text; text++)
+        if (!strchr(" \t\r\n", *text))
+            plain[n++] = *text;
+    plain[n] = '\0';
+    return json_b64_decode(plain, ret, ret_size);
+}
+
+int ec2_console(struct provider *up, const char *region, const char *id,
+                char **ret, size_t *ret_size, struct sc_err *err)
+{
+    struct p_ec2 *p = (struct p_ec2 *)up;
+    SC_AUTO(xml_free) struct xml *x = NULL;
+    struct sc_err e = { 0 };
+    void *log;
+    region = ec2_region(p, region);
+    int r = get_console(p, region, id, true, &x, &e);
+    if (r < 0 && (ec2_refused(p, "UnsupportedOperation") ||
+                  ec2_refused(p, "InvalidParameterCombination")))
+        r = get_console(p, region, id, false, &x, &e);
+    if (r < 0) {
+        if (err)
+            *err = e;
+        return r;
+    }
+    r = decode_lines(xml_text(xml_root(x), "output"), &log, ret_size);
+    if (r < 0)
+        return r == -ENOMEM
+                   ? sc_fail(err, r, "out of memory")
+                   : sc_fail(err, -EPROTO,
+                             "GetConsoleOutput in %s: the output is not base64",
+                             region);
+    *ret = log;
+    return 0;
 }
 
 /* --- types -----------------------------------------------------------------*/

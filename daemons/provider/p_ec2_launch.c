@@ -252,7 +252,7 @@ static int run_instance(struct p_ec2 *p, const struct provider_launch *l,
         return sc_fail(err, -EPROTO,
                        "RunInstances: an answer without an "
                        "instance");
-    r = ec2_read_instance(region, item, ret);
+    r = ec2_read_instance(p, region, item, ret);
     return r < 0 ? sc_fail(err, r, "out of memory") : 0;
 }
 

@@ -275,6 +275,7 @@ const struct provider_class p_gce_class = {
     .list = gce_list,
     .terminate = gce_terminate,
     .fence = gce_fence,
+    .console = gce_console,
     .types = gce_types,
     .prices = gce_prices,
     .leftovers = gce_leftovers,

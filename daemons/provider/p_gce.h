@@ -117,6 +117,8 @@ int gce_terminate(struct provider *up, const char *region, const char *id,
                   struct sc_err *err);
 int gce_fence(struct provider *up, const char *region, const char *id,
               struct sc_err *err);
+int gce_console(struct provider *up, const char *region, const char *id,
+                char **ret, size_t *ret_size, struct sc_err *err);
 /* Firewalls made for 'instance' (NULL: any) of 'cluster' (NULL: any). */
 int gce_firewalls(struct p_gce *p, const char *instance, const char *cluster,
                   gce_each_fn *fn, void *arg, struct sc_err *err) SC_MUST_CHECK;

@@ -157,6 +157,32 @@ int gce_terminate(struct provider *up, const char *region, const char *id,
     return r < 0 ? r : gce_firewalls_remove(p, name, err);
 }
 
+int gce_console(struct provider *up, const char *region, const char *id,
+                char **ret, size_t *ret_size, struct sc_err *err)
+{
+    struct p_gce *p = (struct p_gce *)up;
+    char zone[64], name[64], what[GCE_WHAT_MAX];
+    (void)region;
+    int r = gce_id_split(id, zone, name, err);
+    if (r < 0)
+        return r;
+    snprintf(what, sizeof what, "console of instance '%s'", id);
+    struct rest_answer a = { 0 };
+    /* A negative start counts from the end; one more byte than is kept. */
+    r = gce_call(p, "GET", NULL, &a, err, what,
+                 "/zones/%s/instances/%s/serialPort?port=1&start=-%d", zone,
+                 name, PROVIDER_CONSOLE_MAX + 1);
+    const cJSON *text = rest_at(a.json, "contents");
+    if (r == 0 && !cJSON_IsString(text))
+        r = sc_fail(err, -EPROTO, "gce: %s: the answer has no contents", what);
+    if (r == 0 && !(*ret = strdup(text->valuestring)))
+        r = sc_fail(err, -ENOMEM, "gce: out of memory");
+    if (r == 0)
+        *ret_size = strlen(*ret);
+    rest_answer_clear(&a);
+    return r;
+}
+
 int gce_fence(struct provider *up, const char *region, const char *id,
               struct sc_err *err)
 {

@@ -245,6 +245,30 @@ static int local_fence(struct provider *up, const char *region, const char *id,
     return end_program((struct p_local *)up, id, QEMU, err);
 }
 
+static int local_console(struct provider *up, const char *region,
+                         const char *id, char **ret, size_t *ret_size,
+                         struct sc_err *err)
+{
+    const struct p_local *p = (struct p_local *)up;
+    (void)region;
+    SC_AUTO(free) char *path = file_of(p, id, "", "serial.log");
+    SC_AUTO(free) char *log = malloc(PROVIDER_CONSOLE_MAX + 1);
+    if (!sc_name_ok(id) || !path || !log)
+        return sc_fail(err, -EINVAL, "instance '%s': not a name", id);
+    SC_AUTO(close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return sc_fail(err, -errno, "instance '%s': its serial log: %s", id,
+                       strerror(errno));
+    /* One more than is kept: where its first line begins is seen by it. */
+    off_t max = PROVIDER_CONSOLE_MAX + 1, end = lseek(fd, 0, SEEK_END);
+    ssize_t n = pread(fd, log, (size_t)max, end > max ? end - max : 0);
+    if (n < 0)
+        return sc_fail(err, -errno, "%s: %s", path, strerror(errno));
+    *ret_size = (size_t)n;
+    *ret = SC_TAKE(log);
+    return 0;
+}
+
 static int local_terminate(struct provider *up, const char *region,
                            const char *id, struct sc_err *err)
 {
@@ -527,6 +551,7 @@ const struct provider_class p_local_class = {
     .list = local_list,
     .terminate = local_terminate,
     .fence = local_fence,
+    .console = local_console,
     .types = local_types,
     .prices = local_prices,
     .leftovers = local_leftovers,

@@ -347,6 +347,7 @@ const struct provider_class p_openstack_class = {
     .list = os_server_list,
     .terminate = os_terminate,
     .fence = os_fence,
+    .console = os_console,
     .types = os_types,
     .prices = os_prices,
     .leftovers = os_leftovers,

@@ -4,7 +4,7 @@
  * Used by p_openstack*.c and p_rackspace_classic*.c alone.  The layers, each
  * in its file: auth (tokens and the catalog), call (one request and its
  * errors), list (pages, things made once, waiting), image, server, launch, net
- * (Neutron), volume (Cinder), left.  Blocks; not thread-safe.
+ * (Neutron), volume (Cinder), left, console.  Blocks; not thread-safe.
  *
  * What is made is ours by: metadata (servers, volumes) and properties (images)
  * supercloud_cluster and supercloud_token; where Neutron has room for text
@@ -99,7 +99,8 @@ void os_answer_clear(struct os_answer *a);
 int os_call(struct openstack *o, const struct os_call *c, struct os_answer *ret,
             struct sc_err *err) SC_MUST_CHECK;
 /* -errno for a reason in the cloud's words: -EDQUOT, -ENOSPC, else 'status'
- * as web_status_code has it; and what to do about it, "" or ": …". */
+ * as web_status_code has it, but -ENOTSUP for 501; and what to do about it, ""
+ * or ": …". */
 int os_reason(const char *words, long status);
 const char *os_advice(int code, long status);
 /* GET, POST and the like with a formatted path. */
@@ -180,6 +181,8 @@ int os_terminate(struct provider *up, const char *region, const char *id,
                  struct sc_err *err);
 int os_fence(struct provider *up, const char *region, const char *id,
              struct sc_err *err);
+int os_console(struct provider *up, const char *region, const char *id,
+               char **ret, size_t *ret_size, struct sc_err *err);
 int os_types(struct provider *up, const char *region, provider_each_type_fn *fn,
              void *arg, struct sc_err *err);
 /* Ends server 'id' and waits until it is gone; not there: 0. */

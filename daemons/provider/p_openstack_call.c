@@ -90,7 +90,7 @@ int os_reason(const char *words, long status)
         return -EDQUOT;
     if (says(words, "no valid host") || says(words, "not enough hosts"))
         return -ENOSPC;
-    return web_status_code(status);
+    return status == 501 ? -ENOTSUP : web_status_code(status);
 }
 
 const char *os_advice(int code, long status)

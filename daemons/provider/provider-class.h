@@ -41,6 +41,10 @@ struct provider_class {
                      struct sc_err *err);
     int (*fence)(struct provider *p, const char *region, const char *id,
                  struct sc_err *err);
+    /* Bytes as the provider has them, the newest at the end, malloc'd; more
+     * than PROVIDER_CONSOLE_MAX are cut by provider.c. */
+    int (*console)(struct provider *p, const char *region, const char *id,
+                   char **ret, size_t *ret_size, struct sc_err *err);
     int (*types)(struct provider *p, const char *region,
                  provider_each_type_fn *fn, void *arg, struct sc_err *err);
     int (*prices)(struct provider *p, const char *region, const char *type,

@@ -360,6 +360,46 @@ int provider_fence(struct provider *p, const char *region, const char *id,
     return r < 0 ? r : p->class->fence(p, region, id, err);
 }
 
+/* The last bytes of 'log', from the beginning of a line on; NUL-ended text. */
+static char *tail_of(const char *log, size_t size)
+{
+    /* As long as the limit: the provider has cut it, somewhere in a line. */
+    if (size >= PROVIDER_CONSOLE_MAX) {
+        const char *from = log + size - PROVIDER_CONSOLE_MAX;
+        const char *before = from > log ? from - 1 : from;
+        const char *line =
+            memchr(before, '\n', (size_t)(log + size - 1 - before));
+        from = line ? line + 1 : from;
+        size -= (size_t)(from - log);
+        log = from;
+    }
+    char *text = malloc(size + 1);
+    for (size_t i = 0; text && i < size; i++)
+        text[i] = log[i] ? log[i] : '?';
+    if (text)
+        text[size] = '\0';
+    return text;
+}
+
+int provider_console(struct provider *p, const char *region, const char *id,
+                     char **ret, struct sc_err *err)
+{
+    SC_AUTO(free) char *log = NULL;
+    size_t size = 0;
+    if (!p->class->console)
+        return lacks(p, "console", err);
+    int r = check_id(region, id, err);
+    if (r == 0)
+        r = p->class->console(p, region, id, &log, &size, err);
+    if (r < 0)
+        return r;
+    char *text = tail_of(log ? log : "", log ? size : 0);
+    if (!text)
+        return sc_fail(err, -ENOMEM, "console: out of memory");
+    *ret = text;
+    return 0;
+}
+
 int provider_types(struct provider *p, const char *region,
                    provider_each_type_fn *fn, void *arg, struct sc_err *err)
 {

@@ -69,7 +69,9 @@ struct provider_instance {
     char *name, *region, *zone, *type, *image;
     char *address;         /* Where other nodes reach it. */
     char *private_address; /* Inside the provider's network. */
-    char *console;         /* File or URL of its serial log. */
+    char *console;         /* Where its serial log is: a file of this machine,
+                              or an address of the API; "": it has none.
+                              provider_console reads it. */
     char *cluster, *token; /* Its tags; "": not ours. */
     bool spot;
     enum provider_state state;
@@ -200,6 +202,13 @@ int provider_terminate(struct provider *p, const char *region, const char *id,
 int provider_fence(struct provider *p, const char *region, const char *id,
                    struct sc_err *err) SC_MUST_CHECK;
 typedef int provider_each_type_fn(void *arg, const struct provider_type *t);
+/* The newest of 'id's serial log, malloc'd: at most PROVIDER_CONSOLE_MAX bytes
+ * of it, from the beginning of a line on; "" if it has said nothing yet.  The
+ * provider may be minutes behind.  It may hold secrets (a first password).
+ * -ENOTSUP also where the provider keeps none of this instance. */
+enum { PROVIDER_CONSOLE_MAX = 64 << 10 };
+int provider_console(struct provider *p, const char *region, const char *id,
+                     char **ret, struct sc_err *err) SC_MUST_CHECK;
 int provider_types(struct provider *p, const char *region,
                    provider_each_type_fn *fn, void *arg,
                    struct sc_err *err) SC_MUST_CHECK;

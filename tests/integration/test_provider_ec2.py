@@ -62,6 +62,38 @@ def sweep(name):
     return found.result["resources"]
 
 
+def consoles(state, nitro, other):
+    """'nitro' is on a host that tells at once; 'other' is made one that does not."""
+    args = {"region": "eu-west-1", "id": nitro}
+    tap.ok(call("console", args).result == {"console": ""}, "a console that says nothing is empty")
+    log = b"supercloud: ERROR [SC-C01] no\0user-data\r\n"
+    state["instances"][nitro]["console"] = log
+    out = call("console", args)
+    tap.ok(out.result == {"console": "supercloud: ERROR [SC-C01] no?user-data\r\n"},
+           "console gives the serial log, as text", out)
+    state["instances"][nitro]["console"] = b"\n".join(b"line %06d" % n for n in range(9000))
+    text = (call("console", args).result or {}).get("console", "")
+    tap.ok(65000 < len(text) <= 65536 and text.startswith("line ") and text.endswith("008999"),
+           "... its newest 64 KiB, from the beginning of a line on", (len(text), text[:30]))
+    state["instances"][other].update(type="t2.micro", console=b"after the boot")
+    cloud.clear()
+    out = call("console", {"region": "eu-west-1", "id": other})
+    tap.ok(out.result == {"console": "after the boot"} and cloud.routes()
+           == ["GetConsoleOutput"] * 2, "... what is kept, where the host cannot tell the latest",
+           (out, cloud.routes()))
+    state["instances"][other]["type"] = "m5.large"
+    out = call("console", {"region": "eu-west-1", "id": "i-0123456789abcdef0"})
+    tap.ok(out.error and out.error["code"] == "ENOENT", "... of an instance that is there", out)
+    state["instances"][other]["tags"], tags = [], state["instances"][other]["tags"]
+    out = call("console", {"region": "eu-west-1", "id": other})
+    tap.ok(out.error and out.error["code"] == "EACCES" and "ec2:GetConsoleOutput" in
+           out.error["message"], "... and ours: the policy lets nobody else's be read", out)
+    state["instances"][other]["tags"] = tags
+    i = [x for x in call("list").result["instances"] if x["id"] == nitro]
+    tap.ok("GetConsoleOutput" in i[0]["console"] and nitro in i[0]["console"],
+           "an instance says where its console is", i)
+
+
 def journey():
     path, data = image_file("disk.raw", 16, zero=(2, 3, 7))
     out = call("check")
@@ -117,6 +149,7 @@ def journey():
 
     plain = call("launch", {"name": "node-2", "image": ami, "type": "m5.large"},
                  tags=dict(TAGS, token="job-3")).result["instance"]
+    consoles(state, i["id"], plain["id"])
     cloud.page = 1
     out = call("list")
     tap.ok([x["name"] for x in out.result["instances"]] == ["node-1", "node-2"],

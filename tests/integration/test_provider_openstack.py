@@ -42,6 +42,24 @@ def sweep(cloud, config=None):
     return frame.sweep(lambda name, args: call(cloud, name, args, config), TAGS["cluster"])
 
 
+def consoles(cloud, server):
+    x = cloud.state["regions"]["RegionOne"]["servers"][server]
+    x["console"] = "supercloud: JOINED\r\n"
+    out = call(cloud, "console", {"id": server})
+    tap.ok(out.result == {"console": "supercloud: JOINED\r\n"}, "console gives Nova's console output",
+           out)
+    x["console"] = "\n".join("line %06d" % n for n in range(9000))
+    text = (call(cloud, "console", {"id": server}).result or {}).get("console", "")
+    tap.ok(65000 < len(text) <= 65536 and text.startswith("line ") and text.endswith("008999"),
+           "... its newest 64 KiB, from the beginning of a line on", (len(text), text[:30]))
+    x["console"] = None
+    out = call(cloud, "console", {"id": server})
+    tap.ok(out.error and out.error["code"] == "EOPNOTSUPP" and "not implemented" in
+           out.error["message"], "... where the hypervisor keeps none, that is said", out)
+    out = call(cloud, "console", {"id": "1" * 32})
+    tap.ok(out.error and out.error["code"] == "ENOENT", "... of a server that is there", out)
+
+
 def journey(cloud):
     out = call(cloud, "check")
     tap.ok(out.result == {"identity": "user supercloud, project work (%s)" % ("p" * 32)},
@@ -106,6 +124,7 @@ def journey(cloud):
     tap.ok(far.error and far.error["code"] == "ENOENT" and "RegionTwo" in far.error["message"],
            "an image is of one region", far)
 
+    consoles(cloud, n["id"])
     cloud.page = 1
     out = call(cloud, "list")
     tap.ok(sorted(x["name"] for x in out.result["instances"]) == ["node-1", "node-2", "node-3"]

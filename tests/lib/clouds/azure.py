@@ -132,6 +132,7 @@ class Azure(base.Cloud):
         self.full = {}          # Size -> code of an allocation that fails.
         self.quota = None       # Text, if no machine may be made.
         self.tokens, self.ops, self.sas, self.blobs = {}, {}, {}, {}
+        self.consoles, self.console_sas = {}, {}    # Machine: bytes; signature: machine.
         self.serial = 1000
         self.state = {k: {} for k in KINDS}
         self.versions = {k: {v} for k, (_, v, _) in KINDS.items()}
@@ -175,6 +176,7 @@ class Azure(base.Cloud):
     def route(self, q):
         path = re.sub(r"^.*/providers/", "", q.path)
         path = re.sub(r"^/blob/.*", "blob", path)
+        path = re.sub(r"^/bootdiagnostics/.*", "serial log", path)
         path = re.sub(r"/(asyncOperations|operationResults)/.*", r"/\1", path)
         return "%s %s" % (q.method, path)
 
@@ -189,6 +191,8 @@ class Azure(base.Cloud):
                                     "AADSTS90002: Tenant '%s' not found." % q.path.split("/")[1]})
             if q.path.startswith("/blob/"):
                 return self.blob(q)
+            if q.path.startswith("/bootdiagnostics/"):
+                return self.console_blob(q)
             if q.path == "/api/retail/prices":
                 return self.prices(q)
             self.authorise(q)
@@ -589,6 +593,37 @@ class Azure(base.Cloud):
         if q.query.get("skipShutdown") != "true":
             raise Refuse(400, "InvalidParameter", "the emulator wants skipShutdown")
         return self.power(r, "stopped")
+
+    def do_retrievebootdiagnosticsdata(self, q, kind, r):
+        if q.method != "POST":
+            raise Refuse(404, "NotFound", "not found: " + q.path)
+        on = r["properties"].get("diagnosticsProfile", {}).get("bootDiagnostics", {}).get("enabled")
+        if not on:
+            raise Refuse(409, "OperationNotAllowed", "Boot diagnostics is not enabled for VM '%s'."
+                         % r["name"])
+        self.serial += 1
+        sig = "emulated-log-%d" % self.serial
+        self.console_sas[sig] = r["name"].lower()
+        url = "%s/bootdiagnostics/%s.%%s?sv=2018-03-28&sr=b&sp=r&sig=%s" % (
+            self.url, r["name"].lower(), sig)
+        return Answer(200, {"consoleScreenshotBlobUri": url % "screenshot.bmp",
+                            "serialConsoleLogBlobUri": url % "serialconsole.log"})
+
+    def console_blob(self, q):
+        vm = self.console_sas.get(q.query.get("sig"))
+        if not vm or q.path != "/bootdiagnostics/%s.serialconsole.log" % vm or \
+                "authorization" in q.headers:
+            return self.blob_refuse()
+        data = self.consoles.get(vm)
+        if data is None:
+            return Answer(404, "<Error><Code>BlobNotFound</Code><Message>The specified blob does "
+                          "not exist.</Message></Error>", {"Content-Type": "application/xml"})
+        m = re.match(r"^bytes=(\d+)-(\d+)$", q.headers.get("x-ms-range", ""))
+        if q.method == "HEAD":
+            return Answer(200, data)
+        if q.method != "GET" or not m or "x-ms-version" not in q.headers:
+            return Answer(400, "<Error><Code>InvalidHeaderValue</Code></Error>")
+        return Answer(206, data[int(m[1]):int(m[2]) + 1])
 
     def do_deallocate(self, q, kind, r):
         return self.power(r, "deallocated")

@@ -521,6 +521,7 @@ class Ec2(base.Cloud):
                 "image": p["ImageId"], "type": kind, "state": "pending", "tags": tags,
                 "groups": groups, "zone": zone, "at": self._now(), "spot": spot,
                 "user_data": p.get("UserData", ""), "volume": volume,
+                "console": b"",
                 "private": "172.31.0.%d" % n, "public": "198.51.100.%d" % n if public else None,
                 "metadata": p["MetadataOptions"], "subnet": p.get("SubnetId") or (
                     nets[0].get("SubnetId") if nets else None),
@@ -606,6 +607,18 @@ class Ec2(base.Cloud):
         return self._change(p, "terminated", ("pending", "running", "stopping", "stopped",
                                               "shutting-down", "terminated"),
                             "shutting-down", "TerminatingInstances")
+
+    def do_GetConsoleOutput(self, p):
+        i = self._get("instances", p["InstanceId"], "InvalidInstanceID.NotFound",
+                      "The instance ID '%s' does not exist")
+        self._may(i["tags"])
+        if p.get("Latest") and i["type"].startswith("t2."):
+            raise Refused(400, "UnsupportedOperation", "This instance type does not support "
+                          "retrieving the latest console logs. You can only retrieve the latest "
+                          "console logs for Nitro-based instances.")
+        text = i["console"][-65536:] if p.get("Latest") or i["type"].startswith("t2.") else b""
+        return {"InstanceId": p["InstanceId"], "Timestamp": self._now(),
+                "Output": base64.encodebytes(text).decode()}
 
     # -- volumes, types, prices ---------------------------------------------------
     def do_DescribeVolumes(self, p):

@@ -122,6 +122,7 @@ class Gce(base.Cloud):
         self.padded_jwt = False     # Take base64url with padding (an old client does so).
         self.api_key = "emulated-api-key"
         self.tokens, self.sessions, self.blobs, self.requests = {}, {}, {}, {}
+        self.consoles = {}      # ZONE/NAME: what the first serial port has said.
         self.serial = 1000
         self.state = {k: {} for k in ("instances", "disks", "images", "firewalls", "objects",
                                       "operations")}
@@ -582,10 +583,13 @@ class Gce(base.Cloud):
             return self.page(q, "compute#instanceList", [
                 all_[k] for k in sorted(all_) if k.startswith(zone + "/")])
         key, target = zone + "/" + parts[0], "zones/%s/instances/%s" % (zone, parts[0])
-        if q.method == "GET":
-            self.may("compute.instances.get", target)
-            return Answer(200, self.one("instances", key))
         i = self.one("instances", key)
+        if q.method == "GET" and parts[1:] == ["serialPort"]:
+            self.may("compute.instances.getSerialPortOutput", target)
+            return self.serial_port(q, key)
+        if q.method == "GET" and len(parts) == 1:
+            self.may("compute.instances.get", target)
+            return Answer(200, i)
         if q.method == "DELETE":
             self.may("compute.instances.delete", target)
             i["status"] = "STOPPING"
@@ -603,6 +607,17 @@ class Gce(base.Cloud):
             return self.operation(q, "stop", target, zone,
                                   finish=lambda: i.update(status="TERMINATED"))
         raise Refuse(404, "notFound", "Not found")
+
+    def serial_port(self, q, key):
+        """Of the log the newest MiB is kept; a negative start counts from its end."""
+        if set(q.query) - {"port", "start"} or q.query.get("port", "1") not in "1234":
+            raise Refuse(400, "invalid", "Invalid value for field 'port'")
+        log, start = self.consoles.get(key, ""), int(q.query.get("start", "0"))
+        oldest = max(0, len(log) - (1 << 20))
+        start = max(oldest, len(log) + start if start < 0 else start)
+        return Answer(200, {"kind": "compute#serialPortOutput", "contents": log[start:],
+                            "start": str(start), "next": str(len(log)),
+                            "selfLink": self.url + q.path})
 
     def instance_insert(self, q, zone):
         body = self.created(q, "instances", zone + "/", INSTANCE)

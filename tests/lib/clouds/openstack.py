@@ -528,7 +528,7 @@ class OpenStack(base.Cloud):
              "task": "spawning", "left": self.builds, "zone": zone, "user_data":
              b.get("user_data", ""), "config_drive": b.get("config_drive", False), "created": now(),
              "volume": volume and volume["id"], "groups": groups, "networks": [], "fault": None,
-             "key": b.get("key_name"), "ends_volume": volume and b["block_device_mapping_v2"][0].get(
+             "console": "", "key": b.get("key_name"), "ends_volume": volume and b["block_device_mapping_v2"][0].get(
                  "delete_on_termination", False)}
         for n in networks if isinstance(networks, list) else []:
             if n.get("uuid") not in s["networks"]:
@@ -623,6 +623,17 @@ class OpenStack(base.Cloud):
                           " be performed.", "forbidden")
         elif action == "forceDelete":
             x.update(task="deleting", left=0)
+        elif action == "os-getConsoleOutput":
+            length = b[action].get("length") if isinstance(b[action], dict) else -2
+            if not isinstance(b[action], dict) or set(b[action]) - {"length"} or not (
+                    length is None or isinstance(length, (int, str)) and int(length) >= -1):
+                raise Refused(400, "Invalid input for field/attribute os-getConsoleOutput.")
+            if x["console"] is None:
+                raise Refused(501, "Unable to get console log, functionality not implemented",
+                              "notImplemented")
+            lines = x["console"].splitlines(True)
+            tail = lines if length in (None, -1, "-1") else lines[len(lines) - int(length):]
+            return Answer(200, {"output": "".join(tail)})
         else:
             raise Refused(400, "There is no such action: %s" % action)
         return Answer(202)

@@ -186,3 +186,71 @@ Test(provider, hooks_are_called_and_may_all_be_absent)
     provider_progress(&some, "x", 1, 2);
     cr_expect_eq(n, 4);
 }
+
+/* A provider whose console is what the test says. */
+struct said {
+    struct provider up;
+    const char *text;
+    size_t size;
+};
+
+static int say(struct provider *up, const char *region, const char *id,
+               char **ret, size_t *ret_size, struct sc_err *err)
+{
+    const struct said *s = (const struct said *)up;
+    (void)region, (void)id, (void)err;
+    *ret = malloc(s->size + 1);
+    cr_assert(*ret);
+    memcpy(*ret, s->text, s->size);
+    *ret_size = s->size;
+    return 0;
+}
+
+static char *console_of(const char *text, size_t size)
+{
+    static const struct provider_class class = { .name = "said",
+                                                 .console = say };
+    struct said s = { { .class = &class }, text, size };
+    char *got = NULL;
+    cr_assert_eq(provider_console(&s.up, NULL, "i-1", &got, NULL), 0);
+    return got;
+}
+
+Test(provider, of_a_console_the_newest_whole_lines_are_kept)
+{
+    enum { MAX = PROVIDER_CONSOLE_MAX, SIZE = MAX + 10 };
+    static char log[SIZE + 1];
+    memset(log, 'a', SIZE);
+    SC_AUTO(free) char *one_line = console_of(log, SIZE);
+    cr_expect_eq(strlen(one_line), MAX);
+    log[9] = '\n'; /* The last byte that is cut off: all after it is kept. */
+    SC_AUTO(free) char *exact = console_of(log, SIZE);
+    cr_expect_eq(strlen(exact), MAX);
+    log[12] = '\n';
+    log[9] = 'a';
+    SC_AUTO(free) char *later = console_of(log, SIZE);
+    cr_expect_eq(strlen(later), SIZE - 13);
+    log[12] = 'a';
+    log[SIZE - 1] = '\n'; /* One line, longer than the limit. */
+    SC_AUTO(free) char *only = console_of(log, SIZE);
+    cr_expect_eq(strlen(only), MAX);
+    memcpy(log, "half\nwhole\n", 11); /* Cut by the provider at our limit. */
+    SC_AUTO(free) char *half = console_of(log, MAX);
+    cr_expect_eq(strlen(half), MAX - 5);
+    SC_AUTO(free) char *nul = console_of("a\0b\n", 4);
+    cr_expect_str_eq(nul, "a?b\n");
+    SC_AUTO(free) char *none = console_of("", 0);
+    cr_expect_str_eq(none, "");
+}
+
+Test(provider, a_driver_without_consoles_says_so)
+{
+    static const struct provider_class class = { .name = "mute" };
+    struct provider p = { .class = &class };
+    struct sc_err err = { 0 };
+    char *got = NULL;
+    cr_expect_eq(provider_console(&p, NULL, "i-1", &got, &err), -ENOTSUP);
+    cr_expect(strstr(err.text, "mute") && strstr(err.text, "console"), "%s",
+              err.text);
+    cr_expect_null(got);
+}
