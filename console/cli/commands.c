@@ -46,6 +46,7 @@ const struct cli_command cli_commands[] = {
         { "file", "FILE", "Write it to FILE, mode 0600", 0 },
         { "console-name", "NAME", "Of a controller: its public name, for a certificate by ACME", 0 },
         { "acme-email", "EMAIL", "Of a controller: whom the certificate's issuer writes to", 0 },
+        { "acme-directory", "URL", "Of a controller: the issuer; default Let's Encrypt", 0 },
         { "ttl", "SECONDS", "How long it may be used; default one hour", 0 },
         { "uses", "N", "How many nodes may join by it; 0: any number; default 1", 0 }) },
     { "token create", "", "Create a join token; it is shown once", 0, 0, cmd_token_create, OPTIONS(
@@ -78,7 +79,7 @@ const struct cli_command cli_commands[] = {
         { "memory", "MIB", "Memory; default 128", 0 },
         { "vcpus", "N", "Virtual processors; default 1", 0 },
         { "disk", "GIB", "Size of the disk; default: the image's", 0 },
-        { "region", "REGION", "Where to start it", 0 },
+        { "region", "REGION", "Where to start it; without room there: nearest to it", 0 },
         { "node", "NODE", "On which node to start it", 0 },
         { "cmdline", "TEXT", "Kernel command line, instead of the image's", 0 },
         WAIT) },

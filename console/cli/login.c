@@ -22,10 +22,16 @@ static const struct table_column session_columns[] = {
     { "until", "expires_at", "at" },
     { 0 },
 };
-static const struct table_column user_columns[] = {
+static const struct table_column user_list_columns[] = {
     { "USER", "user", NULL },
     { "ROLE", "role", NULL },
     { "CREATED", "created_at", "at" },
+    { 0 },
+};
+static const struct table_column user_columns[] = {
+    { "user", "user", NULL },
+    { "role", "role", NULL },
+    { "created", "created_at", "at" },
     { 0 },
 };
 
@@ -51,7 +57,8 @@ static int read_line(const char *prompt, bool hidden, char ret[LINE],
         fputc('\n', stderr);
     }
     if (!line)
-        return sc_fail(err, -EINVAL, "standard input ended before a line");
+        return sc_fail(err, -EINVAL,
+                       "no password: standard input ended before a line of it");
     size_t len = strcspn(ret, "\r\n");
     if (!ret[len] && len == LINE - 1)
         return sc_fail(err, -EINVAL, "the line is too long");
@@ -301,7 +308,7 @@ int cmd_user_list(struct cli *cli, const struct cli_args *a)
     cJSON *answer = NULL;
     if (remote_call(cli, "GET", "/users", NULL, &answer, &err) < 0)
         return cli_fail(cli, &err);
-    return print_list(cli, answer, "users", user_columns);
+    return print_list(cli, answer, "users", user_list_columns);
 }
 
 int cmd_user_create(struct cli *cli, const struct cli_args *a)

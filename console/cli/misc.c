@@ -49,8 +49,11 @@ int cmd_daemon(struct cli *cli, const struct cli_args *a)
                                  &answer, &err)
                  : -ENOMEM;
     if (r == -ENOENT || r == -ECONNREFUSED) {
-        fprintf(cli->log, "supercloud: %s does not run here (%s)\n", a->pos[0],
-                err.text);
+        fprintf(cli->log,
+                "supercloud: no daemon '%s' runs on this machine (nothing "
+                "listens at %s); there are sc-controller, sc-network, sc-node "
+                "and sc-storage\n",
+                a->pos[0], path);
         return CLI_UNREACHABLE;
     }
     if (r < 0)

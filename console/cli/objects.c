@@ -51,7 +51,6 @@ static const struct table_column probe_columns[] = {
     { "PROBE", "name", NULL },
     { "OK", "ok", NULL },
     { "VALUE", "value", NULL },
-    { "WHY IT MATTERS", "why", NULL },
     { 0 },
 };
 static const struct table_column token_columns[] = {
@@ -171,6 +170,23 @@ int cmd_node_list(struct cli *cli, const struct cli_args *a)
     return list_of(cli, "nodes", node_list_columns);
 }
 
+/* What follows from probes that failed, a line each: it is too long for a
+ * column. */
+static void print_reasons(FILE *out, const cJSON *probes)
+{
+    const cJSON *p;
+    const char *gap = "\n";
+    cJSON_ArrayForEach(p, probes)
+    {
+        const char *name = cJSON_GetStringValue(table_at(p, "name"));
+        const char *why = cJSON_GetStringValue(table_at(p, "why"));
+        if (!name || !why || !*why)
+            continue;
+        fprintf(out, "%s%s: %s\n", gap, name, why);
+        gap = "";
+    }
+}
+
 int cmd_node_show(struct cli *cli, const struct cli_args *a)
 {
     SC_AUTO(free) char *id = remote_escape(a->pos[0]);
@@ -185,6 +201,7 @@ int cmd_node_show(struct cli *cli, const struct cli_args *a)
     if (cJSON_GetArraySize(table_at(node, "probes")) > 0) {
         fputc('\n', cli->out);
         table_print(cli->out, probe_columns, table_at(node, "probes"), now);
+        print_reasons(cli->out, table_at(node, "probes"));
     }
     return CLI_OK;
 }
@@ -210,7 +227,7 @@ static int token_body(const struct cli_args *a, cJSON *body, struct sc_err *err)
     return 0;
 }
 
-/* With --output: into a new file of mode 0600, for it holds a join token. */
+/* With --file: into that file, for its owner alone: it holds a join token. */
 static int write_text(struct cli *cli, const char *path, const char *text)
 {
     struct sc_err err;
@@ -221,7 +238,8 @@ static int write_text(struct cli *cli, const char *path, const char *text)
     SC_AUTO(close)
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     size_t size = strlen(text);
-    if (fd >= 0 && write(fd, text, size) == (ssize_t)size && fsync(fd) == 0)
+    if (fd >= 0 && fchmod(fd, 0600) == 0 &&
+        write(fd, text, size) == (ssize_t)size && fsync(fd) == 0)
         return CLI_OK;
     sc_fail(&err, -EIO, "%s: %s", path, strerror(errno));
     return cli_fail(cli, &err);
@@ -238,6 +256,7 @@ int cmd_node_user_data(struct cli *cli, const struct cli_args *a)
     add_opt(body, a, "format", "format");
     add_opt(body, a, "console-name", "console_name");
     add_opt(body, a, "acme-email", "acme_email");
+    add_opt(body, a, "acme-directory", "acme_directory");
     if (token_body(a, body, &err) < 0 ||
         remote_call(cli, "POST", "/nodes/user-data", SC_TAKE(body), &answer,
                     &err) < 0)

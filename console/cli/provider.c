@@ -16,7 +16,7 @@ static const struct table_column driver_columns[] = {
     { "DRIVER", "name", NULL },
     { "ABOUT", "about", NULL },
     { "IMAGE", "image_format", NULL },
-    { "USER-DATA", "user_data_max", "bytes" },
+    { "USER-DATA", "user_data_max", "limit" },
     { 0 },
 };
 static const struct table_column field_columns[] = {

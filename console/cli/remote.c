@@ -150,9 +150,11 @@ int print_list(struct cli *cli, cJSON *taken, const char *key,
     const cJSON *rows = cJSON_GetObjectItemCaseSensitive(answer, key), *row;
     if (cli->format == CLI_JSON)
         print_json(cli->out, answer);
-    else if (cli->format == CLI_TABLE)
+    else if (cli->format == CLI_TABLE) {
         table_print(cli->out, columns, rows, (double)sc_wall_ms());
-    else
+        if (cJSON_GetArraySize(rows) == 0) /* Not for a program to parse. */
+            fputs("(none)\n", cli->log);
+    } else
         cJSON_ArrayForEach(row, rows) print_name(cli->out, row);
     return CLI_OK;
 }

@@ -59,7 +59,9 @@ static void number(double n, const char *unit, double now, char *buf,
         snprintf(buf, size, n == floor(n) ? "%.0f" : "%.2f", n);
     } else if (strcmp(unit, "mib") == 0) {
         table_bytes(n * 1048576, buf, size);
-    } else if (strcmp(unit, "bytes") == 0) {
+    } else if (strcmp(unit, "limit") == 0 && n == 0) {
+        snprintf(buf, size, "any");
+    } else if (strcmp(unit, "bytes") == 0 || strcmp(unit, "limit") == 0) {
         table_bytes(n, buf, size);
     } else if (strcmp(unit, "ms") == 0) {
         snprintf(buf, size, n < 10 && n != floor(n) ? "%.1f ms" : "%.0f ms", n);

@@ -12,7 +12,8 @@ struct table_column {
     const char *title; /* "MEMORY"; NULL ends a list. */
     const char *path;  /* "ports.0.ip": keys and indexes, by dots. */
     const char *unit;  /* How to write a number: NULL (plain), "mib", "bytes",
-                          "at" (ms since 1970), "ms", "percent", "ago". */
+                          "at" (ms since 1970), "ms", "percent", "ago"; "limit":
+                          bytes, 0 for any number. */
 };
 /* 'rows': an array of objects.  'now' ms since 1970, for "ago". */
 void table_print(FILE *out, const struct table_column *columns,

@@ -86,7 +86,9 @@ static int create_read(struct ctl *ctl, const cJSON *params, struct image *i,
     if (e < 0)
         return e;
     if (!sc_name_ok(i->name))
-        return sc_fail(err, -EINVAL, "image.create: 'name' '%s': not a name",
+        return sc_fail(err, -EINVAL,
+                       "image.create: 'name' '%s': must be 1 to 63 of a-z A-Z "
+                       "0-9 . _ -, the first a letter or digit",
                        i->name);
     if (strcmp(i->kind, "disk") != 0 && strcmp(i->kind, "kernel") != 0 &&
         strcmp(i->kind, "ramdisk") != 0)

@@ -52,7 +52,9 @@ static int create_read(struct ctl *ctl, const cJSON *params, struct network *n,
     json_only(&r, keys);
     int e = json_done(&r, err);
     if (e == 0 && !sc_name_ok(n->name))
-        e = sc_fail(err, -EINVAL, "network.create: 'name' '%s': not a name",
+        e = sc_fail(err, -EINVAL,
+                    "network.create: 'name' '%s': must be 1 to 63 of a-z A-Z "
+                    "0-9 . _ -, the first a letter or digit",
                     n->name);
     if (e == 0 && ctl_network_find(ctl, n->name))
         e = sc_fail(err, -EEXIST, "network '%s': exists already", n->name);

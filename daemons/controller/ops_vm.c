@@ -189,12 +189,25 @@ static int create_port(struct ctl *ctl, const struct create *q, struct vm *v,
     return 0;
 }
 
+/* A region that no node is in is a slip of the pen.  With every node of it
+ * full, the VM begins at the nearest one (scheduler/place.h). */
+static int check_region(const struct ctl *ctl, const char *region,
+                        struct sc_err *err)
+{
+    for (size_t i = 0; i < ctl->nodes.n; i++)
+        if (!strcmp(ctl->nodes.items[i]->n.region, region))
+            return 0;
+    return sc_fail(err, -ENOENT, "region '%s': no node is in it", region);
+}
+
 static int create_make(struct ctl *ctl, const struct create *q, struct vm *v,
                        struct ctl_node **ret_node, struct sc_err *err)
 {
     if (ctl_vm_find(ctl, q->name))
         return sc_fail(err, -EEXIST, "vm '%s': exists already", q->name);
     int r = create_image(ctl, q, v, err);
+    if (r == 0 && q->region[0])
+        r = check_region(ctl, q->region, err);
     if (r == 0)
         r = create_port(ctl, q, v, err);
     if (r < 0)

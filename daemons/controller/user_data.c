@@ -165,6 +165,76 @@ static int check_name(const char *key, const char *value, struct sc_err *err)
                    key, value);
 }
 
+/* A DNS name of two labels or more, in lower case: what the schema of the
+ * user-data (cloud-init/schema-supercloud.json) takes. */
+static bool is_dns_name(const char *text)
+{
+    size_t label = 0, dots = 0, len = strlen(text);
+    if (len > 253)
+        return false;
+    for (size_t i = 0; i <= len; i++) {
+        char c = text[i];
+        if (c == '.' || !c) {
+            if (label == 0 || label > 63 || text[i - 1] == '-')
+                return false;
+            dots += c == '.';
+            label = 0;
+        } else if (islower((unsigned char)c) || isdigit((unsigned char)c) ||
+                   (c == '-' && label > 0)) {
+            label++;
+        } else {
+            return false;
+        }
+    }
+    return dots > 0;
+}
+
+static bool consists_of(const char *text, size_t len, const char *others)
+{
+    for (size_t i = 0; i < len; i++)
+        if (!isalnum((unsigned char)text[i]) && !strchr(others, text[i]))
+            return false;
+    return true;
+}
+
+static bool is_email(const char *text)
+{
+    size_t user = strcspn(text, "@"), host = 0;
+    if (text[user])
+        host = strlen(text + user + 1);
+    return user >= 1 && user <= 64 && host >= 1 && host <= 253 &&
+           consists_of(text, user, "._%+-") &&
+           consists_of(text + user + 1, host, ".-");
+}
+
+static bool is_https(const char *text)
+{
+    size_t len = strlen(text);
+    return len > 8 && len <= 508 && !strncmp(text, "https://", 8) &&
+           strcspn(text, " ") == len && is_printable(text);
+}
+
+static int check_acme(const struct user_data_request *q, struct sc_err *err)
+{
+    const struct {
+        const char *key, *value;
+        bool (*ok)(const char *text);
+        const char *want;
+    } fields[] = {
+        { "console_name", q->console_name, is_dns_name,
+          "a DNS name in lower case, like cloud.example.org" },
+        { "acme_email", q->acme_email, is_email,
+          "an address like you@example.org" },
+        { "acme_directory", q->acme_directory, is_https, "an https:// URL" },
+    };
+    for (size_t i = 0; i < SC_ARRAY_LEN(fields); i++)
+        if (given(fields[i].value) && !fields[i].ok(fields[i].value))
+            return sc_fail(err, -EINVAL,
+                           "user-data: '%s' is '%.64s'; it must be %s",
+                           fields[i].key, fields[i].value, fields[i].want);
+    return 0;
+}
+
 static int check_role(const struct user_data_request *q, struct sc_err *err)
 {
     bool node = q->role == USER_DATA_NODE;
@@ -185,7 +255,7 @@ static int check_role(const struct user_data_request *q, struct sc_err *err)
         return sc_fail(err, -EINVAL,
                        "user-data: 'acme_email' and 'acme_directory' need "
                        "'console_name'");
-    return 0;
+    return check_acme(q, err);
 }
 
 static int check(const struct user_data_request *q, struct sc_err *err)

@@ -117,6 +117,12 @@ int place(const struct place_snapshot *s, const struct place_request *q,
                        q->in_region);
     if (!n_asked)
         return sc_fail(err, -EHOSTUNREACH, "there is no node yet");
+    if (n_here == n_asked && q->node[0])
+        return sc_fail(err, -EALREADY, "is on node '%s' already", q->node);
+    if (n_here == n_asked && q->in_region[0])
+        return sc_fail(err, -EALREADY,
+                       "is in region '%s' already, on its only node",
+                       q->in_region);
     if (n_here == n_asked)
         return sc_fail(err, -EALREADY, "no other node to go to: %s",
                        reasons.text);

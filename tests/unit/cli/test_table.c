@@ -78,6 +78,8 @@ static const struct {
     { "1023", "bytes", "1023 B" },
     { "1536", "bytes", "1.5 KiB" },
     { "1073741824", "bytes", "1 GiB" },
+    { "16384", "limit", "16 KiB" },
+    { "0", "limit", "any" },
     { "187", "ms", "187 ms" },
     { "1.5", "ms", "1.5 ms" },
     { "55", "percent", "55 %" },

@@ -122,6 +122,10 @@ static const struct {
     { "unknown node",
       "{\"name\":\"a\",\"image\":\"img\",\"node\":\"x\",\"memory_mib\":64}",
       -ENOENT, "node 'x'" },
+    { "a region that no node is in",
+      "{\"name\":\"a\",\"image\":\"img\",\"region\":\"mars\",\"memory_mib\":"
+      "64}",
+      -ENOENT, "region 'mars'" },
     { "unknown key",
       "{\"name\":\"a\",\"image\":\"img\",\"memory\":64,\"memory_mib\":64}",
       -EINVAL, "memory" },
