@@ -506,9 +506,10 @@ void network_port_up(struct network *n, uint16_t nid,
     s->ports = grow(s->ports, s->n_ports, sizeof *s->ports);
     s->ports[s->n_ports++] = *port;
     tunnel_up(n, nid, port, now);
-    if (net_tunnel_nid(port->name))
-        n->next_probe_at = now;
     net_refresh(n, nid);
+    if (!net_tunnel_nid(port->name))
+        return; /* No way leads through a guest. */
+    n->next_probe_at = now;
     net_pairs_repath(n);
 }
 
@@ -521,10 +522,12 @@ void network_port_down(struct network *n, uint16_t nid, uint32_t ofport)
         struct vport *v = net_vport_by_ifname(n, s->ports[i].name);
         if (v && v->seen_at == nid)
             v->seen_at = 0;
+        bool tunnel = net_tunnel_nid(s->ports[i].name);
         s->ports[i] = s->ports[--s->n_ports];
         topo_port_down(n->topo, nid, ofport);
         net_refresh(n, nid);
-        net_pairs_repath(n);
+        if (tunnel)
+            net_pairs_repath(n);
         return;
     }
 }
