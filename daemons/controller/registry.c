@@ -72,6 +72,8 @@ int ctl_node_own(struct ctl *ctl, const struct node *own, struct sc_err *err)
     return ctl_txn_commit(x, err);
 }
 
+static void latencies_forget(struct ctl *ctl, uint16_t nid);
+
 int ctl_node_remove(struct ctl *ctl, struct ctl_node *n, struct sc_err *err)
 {
     for (size_t i = 0; i < ctl->vms.n; i++) {
@@ -87,6 +89,7 @@ int ctl_node_remove(struct ctl *ctl, struct ctl_node *n, struct sc_err *err)
     cJSON_AddStringToObject(gone, "id", n->n.id);
     ctl_list_remove(&ctl->nodes, n);
     ctl_errand_forget_node(ctl, x, n->n.nid);
+    latencies_forget(ctl, n->n.nid);
     ctl_del(x, "nodes", n->n.id, "node");
     ctl_del(x, "node_facts", n->n.id, NULL);
     ctl->peers_changed = true;
@@ -417,6 +420,64 @@ static void find_missing(struct ctl *ctl, uint16_t nid, const cJSON *vms)
     }
 }
 
+/* --- latencies: sorted by (a, b), for there are as many as pairs of nodes ---
+ */
+
+/* Index of the first that is not before (a, b). */
+static size_t latency_index(const struct ctl *ctl, uint16_t a, uint16_t b)
+{
+    uint32_t key = (uint32_t)a << 16 | b;
+    size_t low = 0, high = ctl->latencies.n;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        const struct ctl_latency *l = ctl->latencies.items[mid];
+        if (((uint32_t)l->a << 16 | l->b) < key)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+static struct ctl_latency *latency_find(const struct ctl *ctl, uint16_t a,
+                                        uint16_t b)
+{
+    size_t i = latency_index(ctl, a, b);
+    struct ctl_latency *l =
+        i < ctl->latencies.n ? ctl->latencies.items[i] : NULL;
+    return l && l->a == a && l->b == b ? l : NULL;
+}
+
+/* NULL: out of memory. */
+static struct ctl_latency *latency_add(struct ctl *ctl, uint16_t a, uint16_t b)
+{
+    size_t at = latency_index(ctl, a, b);
+    struct ctl_latency *l = calloc(1, sizeof *l);
+    if (!l || !ctl_list_add(&ctl->latencies, l)) {
+        free(l);
+        return NULL;
+    }
+    l->a = a;
+    l->b = b;
+    for (size_t i = ctl->latencies.n - 1; i > at; i--)
+        ctl->latencies.items[i] = ctl->latencies.items[i - 1];
+    ctl->latencies.items[at] = l;
+    return l;
+}
+
+static void latencies_forget(struct ctl *ctl, uint16_t nid)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < ctl->latencies.n; i++) {
+        struct ctl_latency *l = ctl->latencies.items[i];
+        if (l->a == nid || l->b == nid)
+            free(l);
+        else
+            ctl->latencies.items[n++] = l;
+    }
+    ctl->latencies.n = n;
+}
+
 static void read_rtt(struct ctl *ctl, uint16_t nid, const cJSON *list)
 {
     const cJSON *item;
@@ -429,21 +490,11 @@ static void read_rtt(struct ctl *ctl, uint16_t nid, const cJSON *list)
             !(rtt->valuedouble >= 0 && rtt->valuedouble <= RTT_MAX_MS) ||
             !ctl_node_by_nid(ctl, to))
             continue;
-        struct ctl_latency *l = NULL;
-        for (size_t i = 0; i < ctl->latencies.n && !l; i++) {
-            if (ctl->latencies.items[i]->a == nid &&
-                ctl->latencies.items[i]->b == to)
-                l = ctl->latencies.items[i];
-        }
-        if (!l) {
-            l = calloc(1, sizeof *l);
-            if (!l || !ctl_list_add(&ctl->latencies, l)) {
-                free(l);
-                return;
-            }
-            l->a = nid;
-            l->b = to;
-        }
+        struct ctl_latency *l = latency_find(ctl, nid, to);
+        if (!l)
+            l = latency_add(ctl, nid, to);
+        if (!l)
+            return;
         l->rtt_ms = rtt->valuedouble;
         l->at = ctl->latency_changed_at = ctl_now(ctl);
     }
@@ -569,14 +620,9 @@ void ctl_registry_run(struct ctl *ctl)
 
 double ctl_rtt(struct ctl *ctl, uint16_t a, uint16_t b)
 {
-    double sum = 0;
-    unsigned n = 0;
-    for (size_t i = 0; i < ctl->latencies.n; i++) {
-        const struct ctl_latency *l = ctl->latencies.items[i];
-        if ((l->a == a && l->b == b) || (l->a == b && l->b == a)) {
-            sum += l->rtt_ms;
-            n++;
-        }
-    }
-    return n ? sum / n : -1;
+    const struct ctl_latency *there = latency_find(ctl, a, b);
+    const struct ctl_latency *back = a == b ? NULL : latency_find(ctl, b, a);
+    if (there && back)
+        return (there->rtt_ms + back->rtt_ms) / 2;
+    return there ? there->rtt_ms : back ? back->rtt_ms : -1;
 }

@@ -95,6 +95,50 @@ Test(registry, bad_heartbeats_change_nothing)
     cr_expect_lt(ctl_rtt(w->ctl, 1, 9), 0);
 }
 
+Test(registry, latencies_of_many_nodes_are_kept_and_forgotten_with_them)
+{
+    enum { N = 120 };
+    SC_AUTO(world_free) struct world *w = world_new();
+    size_t own = w->ctl->latencies.n; /* Of the world's own nodes. */
+    struct ctl_txn *x = ctl_txn_begin(w->ctl);
+    for (uint16_t nid = 101; nid <= 100 + N; nid++) {
+        struct node n = { .nid = nid, .state = NODE_DOWN };
+        sc_uuid_new(n.id);
+        snprintf(n.name, sizeof n.name, "m%u", nid);
+        ctl_node_add(w->ctl, x, &n);
+    }
+    cr_assert_eq(ctl_txn_commit(x, NULL), 0);
+    for (int round = 0; round < 2; round++) {
+        for (uint16_t nid = 100 + N; nid > 100; nid--) {
+            SC_AUTO(cjson_free)
+            cJSON *p = cJSON_Parse("{\"memory_free_mib\":1,\"vms\":[]}");
+            cJSON *rtt = cJSON_AddArrayToObject(p, "rtt");
+            for (uint16_t to = 101; to <= 100 + N; to++) {
+                cJSON *one = cJSON_CreateObject();
+                json_set_u64(one, "nid", to);
+                json_set_u64(one, "rtt_ms", (uint64_t)nid + 2 * to + round);
+                cJSON_AddItemToArray(rtt, one);
+            }
+            ctl_heartbeat(w->ctl, nid, p);
+        }
+    }
+    cr_expect_eq(w->ctl->latencies.n, own + N * (N - 1));
+    for (uint16_t a = 101; a <= 100 + N; a += 7) {
+        for (uint16_t b = 102; b <= 100 + N; b += 5)
+            if (a != b)
+                cr_assert_float_eq(ctl_rtt(w->ctl, a, b),
+                                   (a + 2 * b + 1 + b + 2 * a + 1) / 2.0, 1e-9,
+                                   "%u %u", a, b);
+    }
+    struct sc_err err;
+    struct ctl_node *gone = ctl_node_by_nid(w->ctl, 150);
+    gone->n.state = NODE_DOWN;
+    cr_assert_eq(ctl_node_remove(w->ctl, gone, &err), 0);
+    cr_expect_eq(w->ctl->latencies.n, own + (N - 1) * (N - 2));
+    cr_expect_lt(ctl_rtt(w->ctl, 150, 101), 0);
+    cr_expect_gt(ctl_rtt(w->ctl, 151, 101), 0);
+}
+
 Test(registry, latencies_lead_the_placement)
 {
     SC_AUTO(world_free) struct world *w = world_new();
