@@ -175,10 +175,13 @@ int gce_console(struct provider *up, const char *region, const char *id,
     const cJSON *text = rest_at(a.json, "contents");
     if (r == 0 && !cJSON_IsString(text))
         r = sc_fail(err, -EPROTO, "gce: %s: the answer has no contents", what);
-    if (r == 0 && !(*ret = strdup(text->valuestring)))
+    char *log = r == 0 ? strdup(text->valuestring) : NULL;
+    if (log) {
+        *ret = log;
+        *ret_size = strlen(log);
+    } else if (r == 0) {
         r = sc_fail(err, -ENOMEM, "gce: out of memory");
-    if (r == 0)
-        *ret_size = strlen(*ret);
+    }
     rest_answer_clear(&a);
     return r;
 }

@@ -28,10 +28,13 @@ int os_console(struct provider *up, const char *region, const char *id,
     if (r == 0 && !cJSON_IsString(text))
         r = sc_fail(err, -EPROTO, "%s: compute: the answer has no output",
                     up->class->name);
-    if (r == 0 && !(*ret = strdup(text->valuestring)))
+    char *log = r == 0 ? strdup(text->valuestring) : NULL;
+    if (log) {
+        *ret = log;
+        *ret_size = strlen(log);
+    } else if (r == 0) {
         r = sc_fail(err, -ENOMEM, "out of memory");
-    if (r == 0)
-        *ret_size = strlen(*ret);
+    }
     os_answer_clear(&a);
     return r;
 }
