@@ -176,11 +176,11 @@ void ec2_add_tags(struct ec2_form *f, unsigned n, const char *type,
                                    { EC2_TAG_TOKEN, tags->token },
                                    { EC2_TAG_SHA256, sha256 } };
     ec2_add(f, type, "TagSpecification.%u.ResourceType", n);
-    for (unsigned i = 0; i < SC_ARRAY_LEN(all); i++) {
+    for (unsigned i = 0, k = 1; i < SC_ARRAY_LEN(all); i++) {
         if (!all[i][1])
             continue;
-        ec2_add(f, all[i][0], "TagSpecification.%u.Tag.%u.Key", n, i + 1);
-        ec2_add(f, all[i][1], "TagSpecification.%u.Tag.%u.Value", n, i + 1);
+        ec2_add(f, all[i][0], "TagSpecification.%u.Tag.%u.Key", n, k);
+        ec2_add(f, all[i][1], "TagSpecification.%u.Tag.%u.Value", n, k++);
     }
 }
 
