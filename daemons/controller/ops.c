@@ -1,6 +1,7 @@
 #include "controller/ops.h"
 
 #include "common/log.h"
+#include "controller/jobs.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -80,6 +81,19 @@ void op_reply(const struct op_call *c, int status, cJSON *result)
 void op_fail(const struct op_call *c, const struct sc_err *err)
 {
     c->done(c->arg, 0, NULL, err);
+}
+
+void op_begin_job(const struct op_call *c, struct ctl_txn *x, struct job *job)
+{
+    struct sc_err err;
+    if (ctl_txn_commit(x, &err) < 0) {
+        op_fail(c, &err);
+        return;
+    }
+    cJSON *j = cJSON_CreateObject();
+    cJSON_AddItemToObject(j, "job", job_to_json(job, false));
+    op_reply(c, 202, j);
+    job_go(c->ctl, job);
 }
 
 int op_failf(const struct op_call *c, int code, const char *fmt, ...)

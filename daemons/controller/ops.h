@@ -9,6 +9,7 @@
 
 #include "controller/ctl.h"
 
+struct job;
 struct op_call {
     struct ctl *ctl;
     const struct api_caller *who; /* Borrowed: not after the handler. */
@@ -20,6 +21,8 @@ void op_reply(const struct op_call *c, int status, cJSON *result); /* Taken. */
 void op_fail(const struct op_call *c, const struct sc_err *err);
 int op_failf(const struct op_call *c, int code, const char *fmt, ...)
     SC_PRINTF(3, 4);
+/* Commits 'x', in which 'job' was made; answers 202 {job} and begins it. */
+void op_begin_job(const struct op_call *c, struct ctl_txn *x, struct job *job);
 
 typedef void op_fn(struct op_call *c);
 struct op {

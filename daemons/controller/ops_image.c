@@ -376,12 +376,5 @@ void op_image_delete(struct op_call *c)
     struct job *job =
         job_add(c->ctl, x, &image_delete_job, image->id, image->name, NULL);
     ctl_put_image(x, image);
-    if (ctl_txn_commit(x, &err) < 0) {
-        op_fail(c, &err);
-        return;
-    }
-    cJSON *j = cJSON_CreateObject();
-    cJSON_AddItemToObject(j, "job", job_to_json(job, false));
-    op_reply(c, 202, j);
-    job_go(c->ctl, job);
+    op_begin_job(c, x, job);
 }

@@ -305,7 +305,6 @@ void op_provider_image_delete(struct op_call *c)
 {
     struct ctl *ctl = c->ctl;
     struct account *a;
-    struct sc_err err;
     struct published *p = op_published(c, &a);
     if (!p)
         return;
@@ -323,12 +322,5 @@ void op_provider_image_delete(struct op_call *c)
     published_move(p, PUBLISHED_DELETING);
     OBJ_SET(p->job, job ? job->id : "");
     ctl_put_published(x, p);
-    if (ctl_txn_commit(x, &err) < 0) {
-        op_fail(c, &err);
-        return;
-    }
-    cJSON *j = cJSON_CreateObject();
-    cJSON_AddItemToObject(j, "job", job_to_json(job, false));
-    op_reply(c, 202, j);
-    job_go(ctl, job);
+    op_begin_job(c, x, job);
 }

@@ -29,20 +29,6 @@ static void add_or_null(cJSON *j, const char *key, const char *value)
         cJSON_AddNullToObject(j, key);
 }
 
-/* Answers 202 with 'job', made in 'x', and begins it. */
-static void begin(struct op_call *c, struct ctl_txn *x, struct job *job)
-{
-    struct sc_err err;
-    if (ctl_txn_commit(x, &err) < 0) {
-        op_fail(c, &err);
-        return;
-    }
-    cJSON *j = cJSON_CreateObject();
-    cJSON_AddItemToObject(j, "job", job_to_json(job, false));
-    op_reply(c, 202, j);
-    job_go(c->ctl, job);
-}
-
 /* --- instances
  * ---------------------------------------------------------------- */
 
@@ -308,7 +294,7 @@ static void launch_next(struct provider_op *taken)
         tag_items(job);
         ctl_put_job(x, job);
     }
-    begin(&q->c, x, job);
+    op_begin_job(&q->c, x, job);
 }
 
 void op_provider_launch(struct op_call *c)
@@ -371,7 +357,7 @@ static void act(struct op_call *c, const struct job_kind *kind, bool spare)
     cJSON_AddStringToObject(data, "token", l ? l->token : "");
     cJSON_AddStringToObject(data, "node", l ? l->node : "");
     struct ctl_txn *x = ctl_txn_begin(ctl);
-    begin(c, x, job_add(ctl, x, kind, a->id, l ? l->name : id, data));
+    op_begin_job(c, x, job_add(ctl, x, kind, a->id, l ? l->name : id, data));
 }
 
 void op_provider_terminate(struct op_call *c)
@@ -429,7 +415,8 @@ void op_provider_gc(struct op_call *c)
         cJSON *data = cJSON_CreateObject();
         cJSON_AddStringToObject(data, "provider", a->id);
         struct ctl_txn *x = ctl_txn_begin(ctl);
-        begin(c, x, job_add(ctl, x, &provider_gc_job, a->id, a->name, data));
+        op_begin_job(c, x,
+                     job_add(ctl, x, &provider_gc_job, a->id, a->name, data));
         return;
     }
     struct provider_op *q = provider_op_new(c);
