@@ -24,6 +24,7 @@ import yaml
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
 sys.path[:0] = [os.path.join(TOP, "tests/lib"), os.path.join(TOP, "tests/lib/clouds")]
 import base                                            # noqa: E402
+import frame                                           # noqa: E402
 import azure                                           # noqa: E402
 import ec2                                             # noqa: E402
 import gce                                             # noqa: E402
@@ -458,6 +459,7 @@ class Story:
         first = self.ctl.api("POST", "/jobs/%s/cancel" % i["job"], {})
         if killed:
             self.ctl.kill()
+            frame.settle(self.on.cloud)         # What is on its way is made after all.
             self.ctl.start()
         else:
             self.ctl.api("POST", "/jobs/%s/cancel" % i["job"], {})
