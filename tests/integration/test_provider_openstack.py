@@ -54,7 +54,7 @@ def consoles(cloud, server):
            "... its newest 64 KiB, from the beginning of a line on", (len(text), text[:30]))
     x["console"] = None
     out = call(cloud, "console", {"id": server})
-    tap.ok(out.error and out.error["code"] == "EOPNOTSUPP" and "not implemented" in
+    tap.ok(out.error and out.error["code"] == "EOPNOTSUPP" and "not supported" in
            out.error["message"], "... where the hypervisor keeps none, that is said", out)
     out = call(cloud, "console", {"id": "1" * 32})
     tap.ok(out.error and out.error["code"] == "ENOENT", "... of a server that is there", out)

@@ -629,7 +629,7 @@ class OpenStack(base.Cloud):
                     length is None or isinstance(length, (int, str)) and int(length) >= -1):
                 raise Refused(400, "Invalid input for field/attribute os-getConsoleOutput.")
             if x["console"] is None:
-                raise Refused(501, "Unable to get console log, functionality not implemented",
+                raise Refused(501, "The requested functionality is not supported.",
                               "notImplemented")
             lines = x["console"].splitlines(True)
             tail = lines if length in (None, -1, "-1") else lines[len(lines) - int(length):]
