@@ -191,7 +191,7 @@ $(deps): tests/lib/host-packages.list tests/lib/install-packages
   bench fuzz image guest hypervisor deps clean
 help:                  ## this table
 	@echo "Supercloud: your own cloud above all the others.  make TARGET [VARIABLE=value]"
-	@sed -nE 's/^([a-z][a-z0-9-]*):[^#]*## (.*)/  \1|\2/p' Makefile | column -t -s'|'
+	@sed -nE 's/^([a-z][a-z0-9-]*):[^#]*## (.*)/\1 \2/p' Makefile | while read -r t text; do printf '  %-16s %s\n' "$$t" "$$text"; done
 	@echo "Variables: O=build (output folder), T=name (one test), SC_CACHE=folder (slow artefacts)"
 
 demo: $(deps)          ## two emulated providers, a VM that live-migrates between them (RTT= LOSS= RATE= PROVIDERS=ec2,gce)
