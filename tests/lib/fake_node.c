@@ -29,6 +29,9 @@ static void write_text(cJSON *text, const cJSON *p, const char *role,
     add_line(text, "provider", fake_str(p, "provider"));
     add_line(text, "name", fake_str(p, "name"));
     add_line(text, "hypervisor", fake_str(p, "hypervisor"));
+    add_line(text, "console_name", fake_str(p, "console_name"));
+    add_line(text, "acme_email", fake_str(p, "acme_email"));
+    add_line(text, "acme_directory", fake_str(p, "acme_directory"));
     if (strncmp(fake_str(p, "region"), "huge-", 5) != 0)
         return;
     SC_AUTO(free) char *pad = calloc(1, 2 << 20);
@@ -39,14 +42,19 @@ static void write_text(cJSON *text, const cJSON *p, const char *role,
 static int user_data_read(const cJSON *p, const char **ret_role,
                           bool *ret_terraform, struct sc_err *err)
 {
-    static const char *const keys[] = { "region", "provider",   "name",
-                                        "ttl_s",  "uses",       "role",
-                                        "format", "hypervisor", NULL };
+    static const char *const keys[] = {
+        "region",       "provider",   "name",           "ttl_s",
+        "uses",         "role",       "format",         "hypervisor",
+        "console_name", "acme_email", "acme_directory", NULL
+    };
     struct json_reader in = json_read(p, "node.user_data");
     json_str(&in, "region", 1, 63);
     json_str(&in, "provider", 1, 63);
     json_str_or(&in, "name", 63, "");
     json_str_or(&in, "hypervisor", 16, "");
+    json_str_or(&in, "console_name", 253, "");
+    json_str_or(&in, "acme_email", 253, "");
+    json_str_or(&in, "acme_directory", 1023, "");
     const char *role = json_str_or(&in, "role", 16, "node");
     const char *format = json_str_or(&in, "format", 16, "cloud-config");
     json_only(&in, keys);

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Job, Node, Vm } from "../src/api/types";
 import { errorOf } from "../src/api/client";
+import { directoryError, emailError, publicNameError } from "../src/lib/acme";
 import { firstHost, hostCount, ipText, isHostOf, parseCidr, parseIp } from "../src/lib/cidr";
 import { bitRate, bytes, duration, jobDone, mib, plural, relative, rtt, stepTitle, words } from "../src/lib/format";
 import { score } from "../src/lib/fuzzy";
@@ -8,6 +9,22 @@ import { curveAt, edgeCurve, orderRegions, pairKey, regionLatency, rttFrom, runn
 import { migrationTargets, nameError, numberError } from "../src/lib/placement";
 import { addSample, MAX_SAMPLES, ratesOf, sparkline } from "../src/lib/rates";
 import { ipValue, matches, sortBy } from "../src/lib/sort";
+
+describe("a controller's public name", () => {
+  it.each(["", "cloud.example.org", "a-b.c", "1.example.org"])("may be '%s'", (t) => expect(publicNameError(t)).toBeNull());
+  it.each(["localhost", "Cloud.example.org", "a..b", "-a.b", "a-.b", "a.b.", `${"a".repeat(64)}.b`, "https://a.b"])(
+    "is not '%s'",
+    (t) => expect(publicNameError(t)).toContain("cloud.example.org"),
+  );
+  it("goes with an e-mail and an issuer that the user-data takes", () => {
+    expect(emailError("")).toBeNull();
+    expect(emailError("you@example.org")).toBeNull();
+    expect(emailError("you")).toContain("you@example.org");
+    expect(directoryError("")).toBeNull();
+    expect(directoryError("https://acme.example.org/dir")).toBeNull();
+    expect(directoryError("http://acme.example.org/dir")).toContain("https://");
+  });
+});
 
 describe("format", () => {
   it.each([

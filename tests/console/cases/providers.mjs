@@ -525,6 +525,26 @@ async function addNodeCases({ tap, page }) {
     await page.getByRole("dialog").waitFor({ state: "hidden" });
   });
 
+  await tap.test("Add a node: a controller's public name, e-mail and issuer come into its user-data", async () => {
+    const dialog = await begin("other", "lab");
+    await dialog.getByLabel("Its name").fill("mycloud");
+    await dialog.getByLabel("Role").selectOption("controller");
+    await dialog.getByLabel("Public name").fill("Cloud");
+    const make = dialog.getByRole("button", { name: "Make the user-data" });
+    await make.click();
+    await dialog.getByText("like cloud.example.org", { exact: false }).waitFor();
+    await dialog.getByLabel("Public name").fill("cloud.example.org");
+    await dialog.getByLabel("E-mail").fill("you@example.org");
+    await dialog.getByLabel("ACME directory").fill("https://acme.example.org/dir");
+    await make.click();
+    const text = await page.getByRole("dialog").getByLabel("User-data", { exact: true }).inputValue();
+    for (const line of ["role: controller", "provider: mycloud", "console_name: cloud.example.org", "acme_email: you@example.org", "acme_directory: https://acme.example.org/dir"])
+      assert(text.includes(line), `no '${line}' in ${text}`);
+    assert(!text.includes("sct1."), "a controller's user-data has no join token");
+    await page.getByRole("button", { name: "Done" }).click();
+    await page.getByRole("dialog").waitFor({ state: "hidden" });
+  });
+
   await tap.test("Add a node: 'launch it for me' leads to the launch dialog of an account", async () => {
     await goTo(page, "nodes?new=1");
     await page.getByRole("radio", { name: "Launch it for me" }).check();

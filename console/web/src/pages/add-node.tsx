@@ -3,6 +3,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { del, post } from "../api/client";
 import type { UserData } from "../api/types";
+import { directoryError, emailError, publicNameError } from "../lib/acme";
 import { cloudOf, clouds, driverText, limitOf } from "../lib/clouds";
 import { nameError } from "../lib/placement";
 import { go, href } from "../router";
@@ -69,6 +70,9 @@ function useQuestions() {
   const [name, setName] = useState("");
   const [hypervisor, setHypervisor] = useState("");
   const [many, setMany] = useState<"1" | "0">("1");
+  const [publicName, setPublicName] = useState("");
+  const [email, setEmail] = useState("");
+  const [directory, setDirectory] = useState("");
   const [ttl, setTtl] = useState<(typeof lifetimes)[number]["value"]>("86400");
   const known = cloudOf(cloud);
   const azure = cloud === "azure";
@@ -77,7 +81,14 @@ function useQuestions() {
   const params: Record<string, unknown> = {
     region,
     provider,
-    ...(role === "controller" ? { role } : { ttl_s: Number(ttl), uses: Number(many) }),
+    ...(role === "controller"
+      ? {
+          role,
+          ...(publicName ? { console_name: publicName } : {}),
+          ...(publicName && email ? { acme_email: email } : {}),
+          ...(publicName && directory ? { acme_directory: directory } : {}),
+        }
+      : { ttl_s: Number(ttl), uses: Number(many) }),
     ...(azure ? { hypervisor: "qemu" } : hypervisor ? { hypervisor } : {}),
     ...(name && (many === "1" || role === "controller") ? { name } : {}),
   };
@@ -91,20 +102,19 @@ function useQuestions() {
           options={[...clouds.map((c) => ({ value: c.value, text: c.text })), { value: OTHER, text: "Another" }]}
           first
         />
-        {!known ? (
-          <TextField label="Its name" value={other} onValue={setOther} autocapitalize="none" error={place(other, "provider")} />
-        ) : (
-          <SelectField
-            label="Role"
-            value={role}
-            onValue={(v) => setRole(v as typeof role)}
-            options={[
-              { value: "node", text: "A node of this cloud" },
-              { value: "controller", text: "Controller of a new cloud" },
-            ]}
-          />
-        )}
+        <SelectField
+          label="Role"
+          value={role}
+          onValue={(v) => setRole(v as typeof role)}
+          options={[
+            { value: "node", text: "A node of this cloud" },
+            { value: "controller", text: "Controller of a new cloud" },
+          ]}
+        />
       </div>
+      {!known && (
+        <TextField label="Its name" value={other} onValue={setOther} autocapitalize="none" error={place(other, "provider")} />
+      )}
       {known?.note && <Alert tone="info">{known.note}</Alert>}
       <div class="fields-2">
         <TextField
@@ -155,6 +165,47 @@ function useQuestions() {
           placeholder="The instance’s own"
           error={name === "" ? null : nameError(name, nodes.value.map((n) => n.name))}
         />
+      )}
+      {role === "controller" && (
+        <>
+          <TextField
+            label="Public name of its dashboard"
+            optional
+            value={publicName}
+            onValue={setPublicName}
+            inputMode="url"
+            autocapitalize="none"
+            placeholder="cloud.example.org"
+            error={publicNameError(publicName)}
+            hint="It gets a certificate for this name, if the name leads to it and port 80 is open. Without one, compare the fingerprint on its serial console."
+          />
+          {publicName !== "" && (
+            <div class="fields-2">
+              <TextField
+                label="E-mail"
+                optional
+                value={email}
+                onValue={setEmail}
+                inputMode="email"
+                autocapitalize="none"
+                placeholder="you@example.org"
+                error={emailError(email)}
+                hint="Whom the issuer writes to."
+              />
+              <TextField
+                label="ACME directory"
+                optional
+                value={directory}
+                onValue={setDirectory}
+                inputMode="url"
+                autocapitalize="none"
+                placeholder="Let’s Encrypt’s"
+                error={directoryError(directory)}
+                hint="URL of another issuer."
+              />
+            </div>
+          )}
+        </>
       )}
     </>
   );

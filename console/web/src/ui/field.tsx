@@ -61,7 +61,7 @@ type InputProps = Common & {
   suggestions?: string[];
   name?: string;
   type?: "text" | "password";
-  inputMode?: "numeric" | "decimal";
+  inputMode?: "numeric" | "decimal" | "url" | "email";
   autocomplete?: string;
   autocapitalize?: "none";
   maxLength?: number;
