@@ -8,10 +8,11 @@ import { go, href, route } from "../router";
 import { canOperate } from "../state/session";
 import { cluster, images, loaded, remember, vms } from "../state/store";
 import { upload, uploads } from "../state/uploads";
-import { Bar, Button, Empty, IconButton, PageHead, State, Time } from "../ui/basic";
+import { Bar, Button, IconButton, State, Time } from "../ui/basic";
 import { Confirm, FormDialog } from "../ui/dialog";
 import { FileDrop, Segmented, SelectField, TextField } from "../ui/field";
-import { type Column, LoadingRows, Search, Table } from "../ui/table";
+import { ListPage } from "../ui/list-page";
+import { type Column, Table } from "../ui/table";
 import { Uploads } from "./uploads";
 
 const kindNames: Record<ImageKind, string> = { disk: "Disk", kernel: "Kernel", ramdisk: "Ramdisk" };
@@ -102,34 +103,27 @@ export function ImagesPage() {
   const found = images.value.filter((i) => matches(query, [i.name, i.kind, i.state, i.sha256, i.id]));
   return (
     <>
-      <PageHead title="Images" lead="What VMs start from: disks, and the kernels and ramdisks that boot them.">
-        {add}
-      </PageHead>
-      <Uploads provider={null} />
-      {!loaded.value ? (
-        <LoadingRows />
-      ) : images.value.length === 0 ? (
-        <Empty icon="images" title="No images yet" action={add}>
-          Upload a raw disk image. For paravirtual guests that bring no boot loader, upload their kernel and
-          ramdisk first.
-        </Empty>
-      ) : (
-        <>
-          <div class="toolbar">
-            <Search value={query} onValue={setQuery} label="Search images" />
-            <span class="dim" role="status">
-              {plural(found.length, "image")}, {bytes(found.reduce((n, i) => n + i.size, 0))}
-            </span>
-          </div>
-          {found.length === 0 ? (
-            <Empty icon="search" title="No image matches" action={<Button onClick={() => setQuery("")}>Clear the search</Button>}>
-              Names, kinds, states and digests are searched.
-            </Empty>
-          ) : (
-            <Table label="Images" columns={columns} rows={found} initial={{ key: "name", down: false }} />
-          )}
-        </>
-      )}
+      <ListPage
+        title="Images"
+        lead="What VMs start from: disks, and the kernels and ramdisks that boot them."
+        icon="images"
+        what="image"
+        add={add}
+        above={<Uploads provider={null} />}
+        none="Upload a raw disk image. For paravirtual guests that bring no boot loader, upload their kernel and ramdisk first."
+        n={images.value.length}
+        nFound={found.length}
+        query={query}
+        onQuery={setQuery}
+        searched="Names, kinds, states and digests"
+        side={
+          <span class="dim" role="status">
+            {plural(found.length, "image")}, {bytes(found.reduce((n, i) => n + i.size, 0))}
+          </span>
+        }
+      >
+        <Table label="Images" columns={columns} rows={found} initial={{ key: "name", down: false }} />
+      </ListPage>
       {creating && <NewImage onClose={() => go(href("images"))} />}
       {gone && <DeleteImage image={gone} onClose={() => setGone(null)} />}
     </>

@@ -3,10 +3,11 @@ import type { Job } from "../api/types";
 import { duration, jobVerb, plural } from "../lib/format";
 import { matches } from "../lib/sort";
 import { href } from "../router";
-import { jobs, loaded, now } from "../state/store";
-import { Bar, Button, Empty, PageHead, Time } from "../ui/basic";
+import { jobs, now } from "../state/store";
+import { Bar, Time } from "../ui/basic";
 import { Segmented } from "../ui/field";
-import { type Column, LoadingRows, Search, Table } from "../ui/table";
+import { ListPage } from "../ui/list-page";
+import { type Column, Table } from "../ui/table";
 import { currentStep, isRunning, JobState } from "./job-list";
 
 const columns: Column<Job>[] = [
@@ -64,42 +65,25 @@ export function JobsPage() {
       matches(query, [j.kind, jobVerb(j.kind), j.object_name, j.state, j.error, j.id]),
   );
   return (
-    <>
-      <PageHead title="Jobs" lead="Everything that takes a while, step by step." />
-      {!loaded.value ? (
-        <LoadingRows />
-      ) : jobs.value.length === 0 ? (
-        <Empty icon="jobs" title="No jobs yet" action={<a class="button primary" href={href("vms")}>Go to the VMs</a>}>
-          Creating, starting, stopping and migrating a VM are jobs. You can watch each step here.
-        </Empty>
-      ) : (
-        <>
-          <div class="toolbar">
-            <Search value={query} onValue={setQuery} label="Search jobs" />
-            <Segmented label="Which jobs" hidden value={filter} onValue={setFilter} options={filters} />
-          </div>
-          {found.length === 0 ? (
-            <Empty
-              icon="search"
-              title="No job matches"
-              action={
-                <Button
-                  onClick={() => {
-                    setQuery("");
-                    setFilter("all");
-                  }}
-                >
-                  Show all jobs
-                </Button>
-              }
-            >
-              Kinds, names, states and errors are searched.
-            </Empty>
-          ) : (
-            <Table label="Jobs" columns={columns} rows={found} href={(j) => href("jobs", j.id)} />
-          )}
-        </>
-      )}
-    </>
+    <ListPage
+      title="Jobs"
+      lead="Everything that takes a while, step by step."
+      icon="jobs"
+      what="job"
+      none="Creating, starting, stopping and migrating a VM are jobs. You can watch each step here."
+      noneAction={<a class="button primary" href={href("vms")}>Go to the VMs</a>}
+      n={jobs.value.length}
+      nFound={found.length}
+      query={query}
+      onQuery={setQuery}
+      searched="Kinds, names, states and errors"
+      onAll={() => {
+        setQuery("");
+        setFilter("all");
+      }}
+      side={<Segmented label="Which jobs" hidden value={filter} onValue={setFilter} options={filters} />}
+    >
+      <Table label="Jobs" columns={columns} rows={found} href={(j) => href("jobs", j.id)} />
+    </ListPage>
   );
 }

@@ -9,10 +9,11 @@ import { go, href, route } from "../router";
 import { say } from "../state/notices";
 import { canOperate } from "../state/session";
 import { forget, loaded, networks, remember, vms } from "../state/store";
-import { Button, Empty, IconButton, Mono, PageHead, Time } from "../ui/basic";
+import { Button, IconButton, Mono, Time } from "../ui/basic";
 import { Confirm, FormDialog } from "../ui/dialog";
 import { TextField } from "../ui/field";
-import { type Column, LoadingRows, Search, Table } from "../ui/table";
+import { ListPage } from "../ui/list-page";
+import { type Column, Table } from "../ui/table";
 
 const usersOf = (n: Network) => vms.value.filter((v) => (v.ports ?? []).some((p) => p.network === n.id));
 
@@ -89,32 +90,21 @@ export function NetworksPage() {
   const found = networks.value.filter((n) => matches(query, [n.name, n.cidr, n.gateway, String(n.vni), n.id]));
   return (
     <>
-      <PageHead title="Networks" lead="Private networks that span all regions: a VM keeps its address wherever it moves.">
-        {add}
-      </PageHead>
-      {!loaded.value ? (
-        <LoadingRows />
-      ) : networks.value.length === 0 ? (
-        <Empty icon="networks" title="No networks yet" action={add}>
-          Every VM needs one. A network has its own addresses and DHCP, and is the same in every region.
-        </Empty>
-      ) : (
-        <>
-          <div class="toolbar">
-            <Search value={query} onValue={setQuery} label="Search networks" />
-            <span class="dim" role="status">
-              {plural(found.length, "network")}
-            </span>
-          </div>
-          {found.length === 0 ? (
-            <Empty icon="search" title="No network matches" action={<Button onClick={() => setQuery("")}>Clear the search</Button>}>
-              Names, addresses and numbers are searched.
-            </Empty>
-          ) : (
-            <Table label="Networks" columns={columns} rows={found} initial={{ key: "name", down: false }} />
-          )}
-        </>
-      )}
+      <ListPage
+        title="Networks"
+        lead="Private networks that span all regions: a VM keeps its address wherever it moves."
+        icon="networks"
+        what="network"
+        add={add}
+        none="Every VM needs one. A network has its own addresses and DHCP, and is the same in every region."
+        n={networks.value.length}
+        nFound={found.length}
+        query={query}
+        onQuery={setQuery}
+        searched="Names, addresses and numbers"
+      >
+        <Table label="Networks" columns={columns} rows={found} initial={{ key: "name", down: false }} />
+      </ListPage>
       {creating && <NewNetwork onClose={() => go(href("networks"))} />}
       {gone && (
         <Confirm

@@ -9,10 +9,10 @@ import { matches } from "../lib/sort";
 import { go, href, route } from "../router";
 import { canAdminister } from "../state/session";
 import { forget, loaded, nodes, overview, vms } from "../state/store";
-import { Alert, Bar, Button, Empty, IconButton, Mono, PageHead, Panel, State, Time, toneOf } from "../ui/basic";
+import { Alert, Bar, Button, IconButton, Mono, Panel, State, Time, toneOf } from "../ui/basic";
 import { Confirm } from "../ui/dialog";
 import { Icon } from "../ui/icons";
-import { LoadingRows, Search } from "../ui/table";
+import { ListPage } from "../ui/list-page";
 import { AddNode } from "./add-node";
 import { NoticeBanner } from "./node-notice";
 
@@ -41,37 +41,34 @@ export function NodesPage() {
     .sort((a, b) => order.indexOf(a.region) - order.indexOf(b.region));
   return (
     <>
-      <PageHead title="Nodes" lead="The machines at your providers that carry the VMs.">
-        {add}
-      </PageHead>
-      {!loaded.value ? (
-        <LoadingRows />
-      ) : nodes.value.length === 0 ? (
-        <Empty icon="nodes" title="No nodes yet" action={add}>
-          {canAdminister.value
+      <ListPage
+        title="Nodes"
+        lead="The machines at your providers that carry the VMs."
+        icon="nodes"
+        what="node"
+        add={add}
+        none={
+          canAdminister.value
             ? "Start an instance of our image at a provider with the user-data you get here; it joins by itself."
-            : "An administrator adds nodes."}
-        </Empty>
-      ) : (
-        <>
-          <div class="toolbar">
-            <Search value={query} onValue={setQuery} label="Search nodes" />
-            <span class="dim" role="status">
-              {plural(nodes.value.filter((n) => n.state === "up").length, "node")} up of {nodes.value.length}
-            </span>
-          </div>
-          {found.length === 0 && (
-            <Empty icon="search" title="No node matches" action={<Button onClick={() => setQuery("")}>Clear the search</Button>}>
-              Names, regions, providers, addresses and states are searched.
-            </Empty>
-          )}
-          <div class="cards">
-            {found.map((n) => (
-              <NodeCard key={n.id} node={n} onDelete={() => setGone(n)} />
-            ))}
-          </div>
-        </>
-      )}
+            : "An administrator adds nodes."
+        }
+        n={nodes.value.length}
+        nFound={found.length}
+        query={query}
+        onQuery={setQuery}
+        searched="Names, regions, providers, addresses and states"
+        side={
+          <span class="dim" role="status">
+            {plural(nodes.value.filter((n) => n.state === "up").length, "node")} up of {nodes.value.length}
+          </span>
+        }
+      >
+        <div class="cards">
+          {found.map((n) => (
+            <NodeCard key={n.id} node={n} onDelete={() => setGone(n)} />
+          ))}
+        </div>
+      </ListPage>
       {canAdminister.value && loaded.value && <Tokens />}
       {adding && <AddNode onClose={() => go(href("nodes"))} />}
       {gone && (

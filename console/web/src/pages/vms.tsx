@@ -6,8 +6,9 @@ import { go, href, route } from "../router";
 import { vmErrors } from "../state/actions";
 import { canOperate } from "../state/session";
 import { cluster, loaded, vms } from "../state/store";
-import { Bar, Button, Empty, Mono, PageHead, State, Time } from "../ui/basic";
-import { type Column, LoadingRows, Search, Table } from "../ui/table";
+import { Bar, Button, Mono, State, Time } from "../ui/basic";
+import { ListPage } from "../ui/list-page";
+import { type Column, Table } from "../ui/table";
 import { VmActions } from "./vm-actions";
 import { CreateVm } from "./vm-dialogs";
 
@@ -105,33 +106,21 @@ export function VmsPage() {
   );
   return (
     <>
-      <PageHead title="VMs" lead="Virtual machines, wherever they run just now.">
-        {create}
-      </PageHead>
-      {!loaded.value ? (
-        <LoadingRows />
-      ) : vms.value.length === 0 ? (
-        <Empty icon="vms" title="No VMs yet" action={create}>
-          A VM starts from an image, gets an address on a network, and can move between regions while
-          it runs.
-        </Empty>
-      ) : (
-        <>
-          <div class="toolbar">
-            <Search value={query} onValue={setQuery} label="Search VMs" />
-            <span class="dim" role="status">
-              {query ? `${found.length} of ${plural(vms.value.length, "VM")}` : plural(vms.value.length, "VM")}
-            </span>
-          </div>
-          {found.length === 0 ? (
-            <Empty icon="search" title="No VM matches" action={<Button onClick={() => setQuery("")}>Clear the search</Button>}>
-              Names, addresses, nodes, regions and states are searched.
-            </Empty>
-          ) : (
-            <Table label="VMs" columns={columns} rows={found} initial={{ key: "name", down: false }} href={(v) => href("vms", v.id)} />
-          )}
-        </>
-      )}
+      <ListPage
+        title="VMs"
+        lead="Virtual machines, wherever they run just now."
+        icon="vms"
+        what="VM"
+        add={create}
+        none="A VM starts from an image, gets an address on a network, and can move between regions while it runs."
+        n={vms.value.length}
+        nFound={found.length}
+        query={query}
+        onQuery={setQuery}
+        searched="Names, addresses, nodes, regions and states"
+      >
+        <Table label="VMs" columns={columns} rows={found} initial={{ key: "name", down: false }} href={(v) => href("vms", v.id)} />
+      </ListPage>
       {creating && <CreateVm onClose={() => go(href("vms"))} />}
     </>
   );

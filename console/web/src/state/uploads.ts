@@ -117,9 +117,10 @@ function send(u: { kind: Kind; id: string; name: string; path: string; file: Fil
     });
 }
 
-/** The controller may still be busy with the bytes that came. */
+/** The controller may still be busy with the bytes that came; if all of them had
+ * come, it publishes the image first. */
 async function removeCancelled(path: string): Promise<void> {
-  for (let i = 0; i < 10; i++) {
+  for (let i = 0; i < 400; i++) {
     try {
       await del(path);
       return;
