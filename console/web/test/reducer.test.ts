@@ -83,5 +83,10 @@ describe("jobNotice", () => {
   it("is silent about jobs that had ended before the page knew them", () => {
     expect(jobNotice(undefined, job("j", { state: "done" }))).toBeNull();
     expect(jobNotice(undefined, job("j", { state: "failed" }))).toBeNull();
+    expect(jobNotice(job("j", { state: "rolling-back" }), job("j", { state: "cancelled", error: "cancelled by ann" }))).toMatchObject({
+      tone: "good",
+      text: "Migrate hello was cancelled",
+    });
+    expect(jobNotice(undefined, job("j", { state: "cancelled" }))).toBeNull();
   });
 });

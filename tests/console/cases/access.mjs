@@ -83,12 +83,12 @@ export async function accessCases({ tap, page }) {
     await tabTo("BUTTON Create");
     await page.keyboard.press("Enter");
     await page.getByRole("dialog").waitFor({ state: "hidden" });
-    assert((await focused()).startsWith("BUTTON Create a VM"), `focus came back to '${await focused()}'`);
+    await until("the focus to come back", async () => (await focused()).startsWith("BUTTON Create a VM"), 5000);
     await until("it runs", async () => (await vmNamed(page, "keys-1"))?.state === "running");
     await tabTo("A keys-1");
     await page.keyboard.press("Enter");
     await page.getByRole("heading", { level: 1, name: /^keys-1/ }).waitFor();
-    equal(await page.evaluate(() => document.activeElement.tagName), "H1", "focus on the new page");
+    await page.waitForFunction(() => document.activeElement.tagName === "H1");
     await tabTo("BUTTON Delete");
     await page.keyboard.press("Enter");
     await tabTo("BUTTON Delete keys-1");

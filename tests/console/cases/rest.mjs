@@ -1,13 +1,13 @@
 // Images, networks, nodes and the "Go to…" box.
 import { createHash, randomBytes } from "node:crypto";
-import { api, goTo, logIn, open, until } from "../lib/browser.mjs";
+import { api, goTo, logIn, open, until, vmNamed } from "../lib/browser.mjs";
 import { PASSWORD } from "../lib/fake_console.mjs";
 import { row } from "../lib/steps.mjs";
 import { assert, equal } from "../lib/tap.mjs";
 
 const cell = (page, name) => page.locator("tbody tr").filter({ has: page.locator(".name", { hasText: new RegExp(`^${name}$`) }) });
 
-export async function restCases({ tap, page, url }) {
+export async function restCases({ tap, page, url, shots }) {
   const content = randomBytes(3 * 1024 * 1024);
 
   await tap.test("an image is uploaded whole, with its digest", async () => {
@@ -109,6 +109,110 @@ export async function restCases({ tap, page, url }) {
       await card.getByRole("progressbar", { name: `Memory of ${n.name}` }).waitFor();
       for (const program of Object.keys(n.programs)) await card.getByText(program).waitFor();
     }
+  });
+
+  /** Begins a migration of VM 'name' without the dashboard; the job's id. */
+  const begin = async (name) => {
+    const vm = await vmNamed(page, name);
+    const { nodes } = (await api(page, "/nodes")).body;
+    const to = nodes.find((n) => n.state === "up" && n.id !== vm.node && n.memory_free_mib > vm.memory_mib);
+    const begun = await page.evaluate(
+      async ([path, body]) => {
+        const { csrf } = await (await fetch("/api/v1/session")).json();
+        const headers = { "Content-Type": "application/json", "X-CSRF-Token": csrf };
+        return (await fetch(`/api/v1${path}`, { method: "POST", headers, body: JSON.stringify(body) })).json();
+      },
+      [`/vms/${vm.id}/migrate`, { node: to.id }],
+    );
+    assert(begun.job, `no migration was begun: ${JSON.stringify(begun)}`);
+    return begun.job.id;
+  };
+  const jobOf = async (id) => (await api(page, `/jobs/${id}`)).body;
+
+  await tap.test("a job is cancelled on its page by keyboard, and ends as cancelled before one's eyes", async () => {
+    const soon = { timeout: 2500 };
+    const dialog = page.getByRole("dialog");
+    const byKeys = async () => {
+      await page.getByRole("button", { name: "Cancel job" }).focus(soon);
+      await page.keyboard.press("Enter");
+      await dialog.getByText("The VM goes on where it is").waitFor(soon);
+      await page.screenshot({ path: `${shots}/job-cancel.png` });
+      await dialog.getByRole("button", { name: "Cancel job" }).focus(soon);
+      await page.keyboard.press("Enter");
+      await dialog.waitFor({ state: "hidden", ...soon });
+    };
+    // On a busy machine the VM may have arrived before all keys are pressed.
+    let before;
+    for (let tries = 1; ; tries++) {
+      before = await vmNamed(page, "hello");
+      const id = await begin("hello");
+      await page.goto(`${url}/#/jobs/${id}`);
+      const why = await byKeys().then(() => "", String);
+      const job = await until("the job's end", async () => ((await jobOf(id)).ended_at ? jobOf(id) : null));
+      if (job.state === "cancelled") break;
+      assert(tries < 6, `it was never cancelled: ${job.state}, ${why}`);
+    }
+    await page.locator("h1").getByText("Cancelled", { exact: true }).waitFor({ timeout: 15000 });
+    await page.locator(".alert.info", { hasText: "Cancelled by admin" }).waitFor();
+    await page.screenshot({ path: `${shots}/job-cancelled.png` });
+    equal(await page.getByRole("button", { name: /Cancel/ }).count(), 0, "buttons on an ended job");
+    const after = await vmNamed(page, "hello");
+    equal(`${after.state} ${after.node}`, `running ${before.node}`, "the VM");
+  });
+
+  await tap.test("when it is too late an open dialog and the button say so, with the reason", async () => {
+    const late = "The VM runs at its destination already";
+    await goTo(page, "jobs");
+    let id;
+    // A busy machine may be too late to open the dialog.
+    for (let tries = 0; tries < 5; tries++) {
+      id = await begin("hello");
+      const line = page.locator("tbody tr").filter({ has: page.locator(`a[href$="${id}"]`) });
+      const opened = await line.getByRole("button", { name: "Cancel Migrate hello" }).click({ timeout: 1500 }).then(() => true, () => false);
+      const seen = opened && (await page.waitForFunction((text) => {
+        const d = document.querySelector("dialog");
+        return d && d.textContent.includes(text) && d.querySelector(".button.danger").disabled;
+      }, late, { timeout: 8000 }).then(() => true, () => false));
+      await until("the job's end", async () => (await jobOf(id)).state === "done", 30000);
+      if (seen) break;
+      assert(tries < 4, "it was never said");
+    }
+    await page.getByRole("dialog").waitFor({ state: "hidden" });
+    const line = page.locator("tbody tr").filter({ has: page.locator(`a[href$="${id}"]`) });
+    await line.getByText("Done", { exact: true }).waitFor();
+    equal(await line.getByRole("button").count(), 0, "buttons on an ended job");
+    // A stop cannot be cancelled from its beginning.
+    await goTo(page, "vms");
+    await page.getByRole("button", { name: "Stop hello" }).click();
+    await goTo(page, "jobs");
+    const off = page.getByRole("button", { name: /^Cannot cancel Stop hello: the guest has been told to stop/ });
+    const told = await off.waitFor({ timeout: 3000 }).then(() => true, () => false);
+    if (told) equal(await off.isDisabled().catch(() => true), true, "the button is disabled");
+    await until("hello to be stopped", async () => (await vmNamed(page, "hello")).state === "stopped");
+    await goTo(page, "vms");
+    await page.getByRole("button", { name: "Start hello" }).click();
+    await until("hello to run", async () => (await vmNamed(page, "hello")).state === "running");
+  });
+
+  await tap.test("a job is cancelled in the list, and found there as cancelled", async () => {
+    const soon = { timeout: 2500 };
+    await goTo(page, "jobs");
+    let line;
+    for (let tries = 1; ; tries++) {
+      const id = await begin("hello");
+      line = page.locator("tbody tr").filter({ has: page.locator(`a[href$="${id}"]`) });
+      await line.getByRole("button", { name: "Cancel Migrate hello" }).click(soon).catch(() => {});
+      await page.getByRole("dialog").getByRole("button", { name: "Cancel job" }).click(soon).catch(() => {});
+      const job = await until("the job's end", async () => ((await jobOf(id)).ended_at ? jobOf(id) : null));
+      if (job.state === "cancelled") break;
+      assert(tries < 6, `it was never cancelled: ${job.state}`);
+    }
+    await line.getByText("Cancelled", { exact: true }).waitFor({ timeout: 15000 });
+    await line.getByText("cancelled by admin").waitFor();
+    await page.screenshot({ path: `${shots}/jobs-cancel.png` });
+    await page.locator(".segmented label", { hasText: "Cancelled" }).click();
+    const states = await page.locator("tbody .state").allTextContents();
+    assert(states.length > 0 && states.every((t) => t === "Cancelled"), `the filter shows ${states}`);
   });
 
   await tap.test("jobs are filtered and searched", async () => {

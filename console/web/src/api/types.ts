@@ -142,7 +142,7 @@ export interface Job {
   kind: string;
   object_id: string | null;
   object_name: string | null;
-  state: "running" | "done" | "failed" | "rolling-back";
+  state: "running" | "done" | "failed" | "rolling-back" | "cancelled";
   error: string | null;
   progress: number;
   started_at: number;
@@ -150,6 +150,10 @@ export interface Job {
   steps: Step[] | null;
   log: { at: number; text: string }[] | null;
   result: Record<string, unknown> | null;
+  cancel_at?: number | null;
+  cancel_by?: string | null;
+  may_cancel?: boolean;
+  cancel_note?: string | null;
 }
 
 export interface Token {

@@ -164,6 +164,9 @@ const stepTitles: Record<string, string> = {
 /** A step of a job as a title. */
 export const stepTitle = (name: string): string => stepTitles[name] ?? words(name);
 
+/** A text with a capital letter at its beginning. */
+export const sentence = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
+
 /** "prepare_destination" -> "Prepare destination". */
 export function words(name: string): string {
   const s = name.replace(/[_.-]+/g, " ").trim();

@@ -9,7 +9,8 @@ export const isRunning = (j: Job): boolean => j.state === "running" || j.state =
 
 /** Jobs that run are not "good" yet, unlike VMs. */
 export function JobState({ job }: { job: Job }) {
-  return <State state={job.state} tone={job.state === "running" ? "busy" : undefined} />;
+  const cancelling = isRunning(job) && !!job.cancel_at;
+  return <State state={cancelling ? "cancelling" : job.state} tone={job.state === "running" ? "busy" : undefined} />;
 }
 
 /** "precopy · 412 MiB sent", or the state in words. */
@@ -53,7 +54,7 @@ export function JobList({ jobs, named }: { jobs: Job[]; named?: boolean }) {
                 {jobVerb(j.kind)}
                 {named && j.object_name ? ` ${j.object_name}` : ""}
               </span>
-              <small class={j.error ? "bad-text" : ""}>
+              <small class={j.error && j.state !== "cancelled" ? "bad-text" : ""}>
                 {j.error || (j.ended_at ? `took ${duration(j.ended_at - j.started_at)}` : currentStep(j))}
               </small>
             </span>

@@ -2,12 +2,14 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ApiError, get } from "../api/client";
 import type { Job, Step } from "../api/types";
-import { bytes, clockTime, duration, jobVerb, rtt, stepTitle, words } from "../lib/format";
+import { bytes, clockTime, duration, jobVerb, rtt, sentence, stepTitle, words } from "../lib/format";
 import { href } from "../router";
 import { cluster, now, remember } from "../state/store";
 import { Alert, Bar, Empty, Facts, Mono, PageHead, Panel, Time } from "../ui/basic";
 import { Icon } from "../ui/icons";
 import { LoadingRows } from "../ui/table";
+import { canOperate } from "../state/session";
+import { CancelJob, noCancel } from "./job-cancel";
 import { isRunning, JobState } from "./job-list";
 
 const back = { href: href("jobs"), text: "Jobs" };
@@ -53,6 +55,7 @@ export function JobPage({ id }: { id: string }) {
       </>
     );
   const running = isRunning(job);
+  const why = noCancel(job);
   const end = job.ended_at || Math.max(now.value, job.started_at);
   const vm = job.object_id ? cluster.value.vm[job.object_id] : undefined;
   return (
@@ -67,10 +70,13 @@ export function JobPage({ id }: { id: string }) {
         lead={
           <>
             Started <Time at={job.started_at} />
+            {running && canOperate.value && !job.cancel_at && why && <> · cannot be cancelled: {why}</>}
           </>
         }
-      />
-      {job.error && <Alert>{job.error}</Alert>}
+      >
+        <CancelJob job={job} words />
+      </PageHead>
+      {job.error && <Alert tone={job.state === "cancelled" ? "info" : "bad"}>{sentence(job.error)}</Alert>}
       {running && (
         <div class="job-bar">
           <Bar value={job.progress} max={100} label="Progress" tone="live" />

@@ -8,6 +8,7 @@ import { Bar, Time } from "../ui/basic";
 import { Segmented } from "../ui/field";
 import { ListPage } from "../ui/list-page";
 import { type Column, Table } from "../ui/table";
+import { CancelJob } from "./job-cancel";
 import { currentStep, isRunning, JobState } from "./job-list";
 
 const columns: Column<Job>[] = [
@@ -20,7 +21,7 @@ const columns: Column<Job>[] = [
         <a class="name" href={href("jobs", j.id)}>
           {jobVerb(j.kind)} {j.object_name}
         </a>
-        {j.error && <p class="row-error">{j.error}</p>}
+        {j.error && <p class={j.state === "cancelled" ? "row-note" : "row-error"}>{j.error}</p>}
       </>
     ),
     class: "main-cell",
@@ -46,13 +47,15 @@ const columns: Column<Job>[] = [
     sort: (j) => (j.ended_at || now.peek()) - j.started_at,
     cell: (j) => <span class="num">{duration(Math.max(0, (j.ended_at || now.value) - j.started_at))}</span>,
   },
+  { key: "actions", title: "", cell: (j) => <CancelJob job={j} />, class: "actions-cell" },
 ];
 
-type Filter = "all" | "running" | "failed" | "done";
+type Filter = "all" | "running" | "failed" | "cancelled" | "done";
 const filters: { value: Filter; text: string }[] = [
   { value: "all", text: "All" },
   { value: "running", text: "Running" },
   { value: "failed", text: "Failed" },
+  { value: "cancelled", text: "Cancelled" },
   { value: "done", text: "Done" },
 ];
 

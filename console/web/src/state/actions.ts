@@ -66,6 +66,11 @@ export async function createVm(params: Record<string, unknown>): Promise<Begun> 
   return b;
 }
 
+/** Throws: its dialog shows the error. */
+export async function cancelJob(id: string): Promise<void> {
+  took(await post<Begun>(`/jobs/${encodeURIComponent(id)}/cancel`));
+}
+
 // What each state allows; the same moves as the controller's.
 export const mayStart = (s: VmState): boolean => s === "stopped" || s === "failed";
 export const mayStop = (s: VmState): boolean => s === "running" || s === "starting" || s === "unknown";

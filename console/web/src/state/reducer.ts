@@ -93,6 +93,8 @@ export function jobNotice(before: Job | undefined, after: Job): Notice | null {
       job: after.id,
     };
   }
+  if (after.state === "cancelled" && before?.state !== "cancelled" && before)
+    return { tone: "good", text: `${jobVerb(after.kind)} ${name} was cancelled`, job: after.id };
   if (after.state === "running" && !before)
     return { tone: "info", text: `${jobDoing(after.kind)} ${name}…`, job: after.id };
   return null;

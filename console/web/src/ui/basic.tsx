@@ -58,6 +58,8 @@ const tones: Record<string, string> = {
   publishing: "busy",
   deleting: "busy",
   "rolling-back": "busy",
+  cancelling: "busy",
+  cancelled: "off",
   migrating: "move",
   failed: "bad",
   down: "bad",

@@ -67,11 +67,13 @@ export function Dialog({
   );
 }
 
-/** A form in a dialog: its errors, its busy state, its two buttons.
+/** A form in a dialog: its errors, its busy state, its two buttons; 'dismiss'
+ * is the one that does nothing.
  * 'onSubmit' may throw; the message is shown above the buttons. */
 export function FormDialog({
   title,
   submit,
+  dismiss = "Cancel",
   tone = "primary",
   onSubmit,
   onClose,
@@ -82,6 +84,7 @@ export function FormDialog({
 }: {
   title: string;
   submit: string;
+  dismiss?: string;
   tone?: "primary" | "danger";
   onSubmit: () => Promise<void>;
   onClose: () => void;
@@ -120,7 +123,7 @@ export function FormDialog({
         </div>
         <footer class="dialog-foot">
           <Button onClick={onClose} disabled={busy}>
-            Cancel
+            {dismiss}
           </Button>
           <Button type="submit" tone={tone} busy={busy} disabled={!!disabled}>
             {submit}
