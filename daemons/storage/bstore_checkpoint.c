@@ -73,11 +73,12 @@ static void on_records_synced(struct io_op *op, int res)
         .n_records = c->n_records,
         .records_crc = c->records_crc,
         .prev_crc = c->prev_crc,
-        .state_size = (uint32_t)strlen(bs->state),
+        /* Not a newer one: the blocks it speaks of may be in no group yet. */
+        .state_size = (uint32_t)strlen(bs->durable_state),
     };
     memcpy(h.id, bs->info.id, LAYOUT_ID);
     memcpy(h.parent, bs->info.parent, LAYOUT_ID);
-    memcpy(h.state, bs->state, h.state_size);
+    memcpy(h.state, bs->durable_state, h.state_size);
     layout_checkpoint_encode(c->buf, &h);
     op->done = on_header;
     bs->io->class->write(bs->io, op, file(bs), c->buf, LAYOUT_PAGE, 0);

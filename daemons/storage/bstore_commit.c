@@ -7,7 +7,8 @@
  * dropped as a whole (bstore_open.c).  Every later group says that this one
  * was complete, so only the very last is ever checked so.
  * A failed write of the journal is tried again, the same bytes at the same
- * place; a failed sync is final (what the kernel dropped cannot be known), so
+ * place, before anything newer is cut: who asks after the failure waits for
+ * both.  A failed sync is final (what the kernel dropped cannot be known), so
  * the volume refuses writes until it is opened anew. */
 #include "storage/bstore_impl.h"
 
@@ -71,6 +72,7 @@ static void commit_end(struct bstore *bs)
     if (r == 0) {
         bs->durable_seq = c->last_seq;
         bs->durable_version = c->version;
+        memcpy(bs->durable_state, c->state, sizeof bs->durable_state);
         bstore_recent_committed(bs);
         bs->tail += c->size;
         for (size_t i = 0; i < c->freed.n; i++)
@@ -82,6 +84,8 @@ static void commit_end(struct bstore *bs)
     struct bs_wait *waiters = c->waiters;
     c->waiters = NULL;
     tell(waiters, r);
+    if (r < 0 && c->again) /* What they wait for cannot even be cut. */
+        tell(SC_TAKE(bs->waiters), r);
     bstore_retry_waiting(bs, r);
     if (r == 0) {
         bstore_give_space_back(bs, SPARE_BUSY);
@@ -153,6 +157,7 @@ static void try_commit(struct bstore *bs)
     struct commit *c = &bs->commit;
     unsigned which = bs->generation & 1;
     c->busy = true;
+    c->again = c->stuck;
     c->error = 0;
     c->pending = 2;
     c->sync_data = (struct io_op){ .done = on_data_synced };
@@ -248,6 +253,7 @@ static int cut(struct bstore *bs)
     c->freed = bs->freed;
     bs->freed = freed;
     bs->state_changed = false;
+    memcpy(c->state, bs->state, sizeof c->state);
     c->last_seq = bs->seq;
     c->version = bs->version;
     bs->version++;
@@ -266,10 +272,14 @@ void bstore_commit_next(struct bstore *bs)
         return;
     bs->want = false;
     int r = bs->failed;
+    if (r == 0 && c->stuck) { /* Who waits now did so for what comes next. */
+        try_commit(bs);
+        return;
+    }
     bool changed = bs->listed.n || bs->state_changed || bs->freed.n;
-    if (r == 0 && !c->stuck && changed)
+    if (r == 0 && changed)
         r = cut(bs);
-    if (r == 0 && (c->stuck || changed)) {
+    if (r == 0 && changed) {
         c->waiters = SC_TAKE(bs->waiters);
         try_commit(bs);
         return;

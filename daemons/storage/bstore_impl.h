@@ -39,9 +39,11 @@ struct commit {
     bool stuck;   /* It failed in a way that may pass: try it again. */
     uint8_t *buf; /* Owned: the groups. */
     size_t size, capacity;
-    uint64_t last_seq;     /* Of the last group in 'buf'. */
-    uint64_t version;      /* All versions up to this are in it. */
-    struct u32_list freed; /* Slots free once it is durable. */
+    uint64_t last_seq;            /* Of the last group in 'buf'. */
+    uint64_t version;             /* All versions up to this are in it. */
+    struct u32_list freed;        /* Slots free once it is durable. */
+    char state[BSTORE_STATE_MAX]; /* In it, or in one before. */
+    bool again;                   /* This try is of a group that was stuck. */
     struct bs_wait *waiters;
     struct io_op allocate, write, sync_data, sync_journal;
     unsigned pending;
@@ -72,6 +74,7 @@ struct bstore {
     struct slots *slots;           /* Owned. */
     int data, journal[2], meta[2]; /* Files. */
     char state[BSTORE_STATE_MAX];
+    char durable_state[BSTORE_STATE_MAX]; /* Of the last commit. */
     bool state_changed;
     bool born;
     int failed; /* -errno: nothing can be made durable any more. */

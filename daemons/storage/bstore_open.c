@@ -121,6 +121,7 @@ int bstore_create(struct io *io, const char *dir, const char *recent,
     if (r < 0)
         return sc_fail(err, r, "%s: sync: %s", dir, strerror(-r));
     snprintf(bs->state, sizeof bs->state, "%s", state);
+    memcpy(bs->durable_state, bs->state, sizeof bs->durable_state);
     bs->version = 1;
     bs->generation = 1;
     bs->checkpoint.seq = 1;
@@ -382,6 +383,7 @@ int bstore_open(struct io *io, const char *dir, const char *recent,
     if (r < 0)
         return r;
     bs->durable_seq = bs->seq;
+    memcpy(bs->durable_state, bs->state, sizeof bs->durable_state);
     bs->durable_version = bs->version - 1;
     bstore_recent_map(bs, recent);
     r = bstore_recent_replay(bs, err);

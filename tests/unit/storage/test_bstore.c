@@ -489,6 +489,95 @@ Test(bstore, a_journal_without_room_is_tried_again)
     world_free(&w);
 }
 
+Test(bstore, a_commit_after_one_that_failed_has_what_was_written_in_between)
+{
+    struct world w;
+    world_init(&w, 1);
+    cr_assert_eq(write_value(&w, 5, 1, 9), 0);
+    io_fake_fail(w.io, IO_FAKE_ALLOCATE, 1, -ENOSPC);
+    cr_expect_eq(commit(&w), -ENOSPC);
+    cr_assert_eq(write_value(&w, 6, 1, 10), 0);
+    bstore_set_state(w.bs, "said in between");
+    cr_expect_eq(commit(&w), 0); /* The old group, and then the new. */
+    memset(w.committed, 0, sizeof w.committed);
+    w.committed[5] = 9;
+    w.committed[6] = 10;
+    cr_expect_eq(crash_and_check(&w), 0);
+    cr_expect_str_eq(bstore_state(w.bs), "said in between");
+    world_free(&w);
+}
+
+Test(bstore, a_journal_that_stays_without_room_is_told_to_all_who_wait)
+{
+    struct world w;
+    world_init(&w, 1);
+    cr_assert_eq(write_value(&w, 5, 1, 9), 0);
+    io_fake_set_space(w.io, 1);
+    cr_expect_eq(commit(&w), -ENOSPC);
+    struct bs_wait more[3];
+    for (int i = 0; i < 3; i++) {
+        more[i] = (struct bs_wait){ .done = on_commit };
+        commit_res = 1;
+        bstore_commit(w.bs, &more[i]);
+        if (i == 1)
+            continue; /* Two at once. */
+        io_fake_run(w.io);
+        cr_expect_eq(commit_res, -ENOSPC);
+    }
+    io_fake_set_space(w.io, 0);
+    cr_expect_eq(commit(&w), 0);
+    world_free(&w);
+}
+
+/* A checkpoint is under way for the whole of it: whatever the moment, the state
+ * says nothing that the blocks do not bear out. */
+Test(bstore, a_checkpoint_never_has_a_state_before_the_blocks_it_speaks_of)
+{
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        struct world w;
+        world_init(&w, seed);
+        uint64_t before = bstore_counters(w.bs)->checkpoints;
+        int last = 0;
+        for (int i = 1; i < 2200; i++) { /* Until one has begun. */
+            char state[32];
+            snprintf(state, sizeof state, "%d", i);
+            bstore_set_state(w.bs, state);
+            cr_assert_eq(bstore_learn(w.bs, (uint32_t)i % N,
+                                      view_version(1, (uint64_t)i + 1), 9,
+                                      false),
+                         0);
+            struct bs_wait wait = { .done = on_commit };
+            commit_res = 1;
+            bstore_commit(w.bs, &wait);
+            while (commit_res == 1 && io_fake_run_one(w.io))
+                ;
+            cr_assert_eq(commit_res, 0);
+            last = i;
+            if (io_fake_pending(w.io))
+                break;
+        }
+        /* It goes on; at some step the state and a block change. */
+        for (uint64_t k = 0; k < seed % 8; k++)
+            io_fake_run_one(w.io);
+        cr_assert_eq(bstore_learn(w.bs, 0, view_version(1, 1 << 20), 9, false),
+                     0);
+        bstore_set_state(w.bs, "after");
+        while (bstore_counters(w.bs)->checkpoints == before &&
+               io_fake_run_one(w.io))
+            ;
+        cr_assert_gt(bstore_counters(w.bs)->checkpoints, before);
+        io_fake_crash(w.io);
+        bstore_free(w.bs);
+        cr_assert_eq(bstore_open(w.io, "v", "r", &w.bs, NULL), 0);
+        bool knows = block_map_get(bstore_map(w.bs), 0)->version ==
+                     view_version(1, 1 << 20);
+        bool says = strcmp(bstore_state(w.bs), "after") == 0;
+        cr_expect(!says || knows, "seed %d: after group %d the state is '%s'",
+                  (int)seed, last, bstore_state(w.bs));
+        world_free(&w);
+    }
+}
+
 Test(bstore, trimmed_space_is_given_back)
 {
     struct world w;
