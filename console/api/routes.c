@@ -53,6 +53,7 @@ const struct api_route api_routes[] = {
     { "GET",    "/providers/{id}/instances", "provider.instances", VIEWER, 0, "region", NULL, "List instances at a provider" },
     { "POST",   "/providers/{id}/launch", "provider.launch", ADMIN, API_BODY, NULL, NULL, "Launch instances that join as nodes" },
     { "DELETE", "/providers/{id}/instances/{instance}", "provider.terminate", ADMIN, 0, "region,force:bool", NULL, "End an instance" },
+    { "GET",    "/providers/{id}/instances/{instance}/console-log", "provider.console_log", ADMIN, 0, "region", NULL, "The newest of an instance's serial log" },
     { "POST",   "/providers/{id}/instances/{instance}/fence", "provider.fence", ADMIN, API_BODY, NULL, NULL, "Power an instance off for certain" },
     { "POST",   "/providers/{id}/gc", "provider.gc",      ADMIN,    API_BODY, NULL, NULL, "List or remove what is left over at a provider" },
     { "GET",    "/networks",          "network.list",     VIEWER,   0,        NULL, NULL, "List networks" },

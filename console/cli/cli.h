@@ -118,7 +118,7 @@ cli_fn cmd_provider_drivers, cmd_provider_add, cmd_provider_list,
     cmd_provider_regions, cmd_provider_types, cmd_provider_prices,
     cmd_provider_publish, cmd_provider_images, cmd_provider_image_delete,
     cmd_provider_launch, cmd_provider_instances, cmd_provider_terminate,
-    cmd_provider_fence, cmd_provider_gc;
+    cmd_provider_fence, cmd_provider_console, cmd_provider_gc;
 cli_fn cmd_job_list, cmd_job_show, cmd_job_watch, cmd_job_cancel;
 cli_fn cmd_overview, cmd_daemon, cmd_version, cmd_completion, cmd_help;
 

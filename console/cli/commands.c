@@ -143,6 +143,8 @@ const struct cli_command cli_commands[] = {
         { "region", "REGION", "Where it is, if it was not launched from here", 0 },
         { "force", NULL, "Although guests are on its node", 0 },
         WAIT) },
+    { "provider console", "PROVIDER INSTANCE", "Show the newest of an instance's serial log", 2, 2, cmd_provider_console, OPTIONS(
+        { "region", "REGION", "Where it is, if it was not launched from here", 0 }) },
     { "provider fence", "PROVIDER INSTANCE", "Power an instance off for certain", 2, 2, cmd_provider_fence, OPTIONS(WAIT) },
     { "provider gc", "PROVIDER", "List what is left over at a provider", 1, 1, cmd_provider_gc, OPTIONS(
         { "remove", NULL, "Remove it", 0 },

@@ -507,6 +507,21 @@ int cmd_provider_fence(struct cli *cli, const struct cli_args *a)
     return finish_job(cli, answer, cli_opt(a, "wait") != NULL, NULL);
 }
 
+int cmd_provider_console(struct cli *cli, const struct cli_args *a)
+{
+    SC_AUTO(free) char *id = remote_escape(a->pos[0]);
+    SC_AUTO(free) char *instance = remote_escape(a->pos[1]);
+    const char *region = cli_opt(a, "region");
+    SC_AUTO(free) char *at = remote_escape(region ? region : "");
+    struct sc_err err = { 0 };
+    cJSON *answer = NULL;
+    if (remote_callf(cli, "GET", NULL, &answer, &err,
+                     "/providers/%s/instances/%s/console-log%s%s", id, instance,
+                     region ? "?region=" : "", at) < 0)
+        return cli_fail(cli, &err);
+    return print_log(cli, answer);
+}
+
 int cmd_provider_gc(struct cli *cli, const struct cli_args *a)
 {
     SC_AUTO(free) char *id = remote_escape(a->pos[0]);

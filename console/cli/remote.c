@@ -143,6 +143,21 @@ static void print_name(FILE *out, const cJSON *o)
     fprintf(out, "%s\n", cell);
 }
 
+int print_log(struct cli *cli, cJSON *taken)
+{
+    SC_AUTO(cjson_free) cJSON *answer = taken;
+    const char *text =
+        cJSON_GetStringValue(cJSON_GetObjectItem(answer, "data"));
+    if (cli->format == CLI_JSON)
+        print_json(cli->out, answer);
+    else if (!text || !*text)
+        fputs("(nothing yet)\n", cli->log);
+    else
+        fprintf(cli->out, "%s%s", text,
+                text[strlen(text) - 1] == '\n' ? "" : "\n");
+    return CLI_OK;
+}
+
 int print_list(struct cli *cli, cJSON *taken, const char *key,
                const struct table_column *columns)
 {

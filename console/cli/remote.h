@@ -38,6 +38,9 @@ int remote_upload(struct cli *cli, const char *path, int fd, uint64_t size,
 /* --- output and jobs --------------------------------------------------------
  */
 struct table_column;
+/* Prints the "data" of 'answer' (taken), what a serial console has said: as it
+ * is, or the whole answer as JSON. */
+int print_log(struct cli *cli, cJSON *answer);
 /* Prints list 'key' of 'answer' (taken) in the format asked for. */
 int print_list(struct cli *cli, cJSON *answer, const char *key,
                const struct table_column *columns);

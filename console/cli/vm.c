@@ -137,22 +137,13 @@ int cmd_vm_console_log(struct cli *cli, const struct cli_args *a)
     struct sc_err err = { 0 };
     int64_t bytes;
     SC_AUTO(free) char *vm = remote_escape(a->pos[0]);
-    SC_AUTO(cjson_free) cJSON *answer = NULL;
+    cJSON *answer = NULL;
     if (cli_opt_int(a, "bytes", 1, 1 << 24, 65536, &bytes, &err) < 0 ||
         remote_callf(cli, "GET", NULL, &answer, &err,
                      "/vms/%s/console-log?bytes=%lld", vm,
                      (long long)bytes) < 0)
         return cli_fail(cli, &err);
-    if (cli->format == CLI_JSON)
-        return print_object(cli, SC_TAKE(answer), NULL);
-    const char *text =
-        cJSON_GetStringValue(cJSON_GetObjectItem(answer, "data"));
-    if (text && *text) {
-        fputs(text, cli->out);
-        if (text[strlen(text) - 1] != '\n')
-            fputc('\n', cli->out);
-    }
-    return CLI_OK;
+    return print_log(cli, answer);
 }
 
 int cmd_vm_console(struct cli *cli, const struct cli_args *a)

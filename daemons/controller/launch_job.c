@@ -338,10 +338,15 @@ static void joined(struct ctl *ctl, struct job *job, cJSON *item,
 static void note_console(struct ctl *ctl, struct job *job, const cJSON *item)
 {
     const char *path = text(item, "console"), *name = text(item, "name");
-    if (path[0] && path[0] != '/')
-        job_note(ctl, job, "the console of '%s': %s", name, path);
-    if (path[0] != '/')
+    if (path[0] != '/') {
+        const struct account *a =
+            ctl_account_find(ctl, job_str(job, "provider"));
+        job_note(ctl, job,
+                 "what '%s' says on its console: supercloud provider console "
+                 "%s %s",
+                 name, a ? a->name : job_str(job, "provider"), name);
         return;
+    }
     SC_AUTO(close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     SC_AUTO(free) char *buf = malloc(CONSOLE_TAIL + 1);
     if (fd < 0 || !buf)

@@ -61,6 +61,7 @@ static const struct op ops[] = {
     { "provider.launch", API_ROLE_ADMIN, op_provider_launch },
     { "provider.terminate", API_ROLE_ADMIN, op_provider_terminate },
     { "provider.fence", API_ROLE_ADMIN, op_provider_fence },
+    { "provider.console_log", API_ROLE_ADMIN, op_provider_console_log },
     { "provider.gc", API_ROLE_ADMIN, op_provider_gc },
     { "user.get", OP_INTERNAL, op_user_get },
     { "user.set", OP_INTERNAL, op_user_set },

@@ -54,7 +54,7 @@ op_fn op_provider_images, op_provider_image_create,
     op_provider_image_upload, op_provider_image_upload_abort,
     op_provider_image_delete;
 op_fn op_provider_instances, op_provider_launch, op_provider_terminate,
-    op_provider_fence, op_provider_gc;
+    op_provider_fence, op_provider_console_log, op_provider_gc;
 /* ops_user.c */
 op_fn op_user_get, op_user_set, op_user_del, op_user_list, op_session_put,
     op_session_get, op_session_del, op_session_list;

@@ -322,29 +322,48 @@ static int check_guests(struct ctl *ctl, const char *node, struct sc_err *err)
     return 0;
 }
 
+/* Params' "instance" and "region"; 'l' is NULL for what was not launched from
+ * here.  Borrowed. */
+struct instance_ref {
+    const struct launched *l;
+    const char *id, *region;
+};
+
+static int read_instance(struct op_call *c, const struct account *a,
+                         const char *what, struct instance_ref *ret,
+                         struct sc_err *err)
+{
+    struct json_reader r = json_read(c->params, what);
+    const char *id = json_str(&r, "instance", 1, PROVIDER_ID - 1);
+    const char *region = json_str_or(&r, "region", OBJ_NAME - 1, "");
+    int e = json_done(&r, err);
+    if (e < 0)
+        return e;
+    const struct launched *l = ctl_launched_find(c->ctl, a->id, id);
+    if (!l && !region[0])
+        return sc_fail(err, -EINVAL,
+                       "instance '%s': was not launched from here: say its "
+                       "'region'",
+                       id);
+    *ret = (struct instance_ref){ l, l ? l->id : id, l ? l->region : region };
+    return 0;
+}
+
 static void act(struct op_call *c, const struct job_kind *kind, bool spare)
 {
     struct ctl *ctl = c->ctl;
     const struct account *a = op_account(c);
-    struct json_reader r = json_read(c->params, kind->name);
-    const char *id = json_str(&r, "instance", 1, PROVIDER_ID - 1);
-    const char *region = json_str_or(&r, "region", OBJ_NAME - 1, "");
+    struct instance_ref i = { 0 };
     struct sc_err err;
     if (!a)
         return;
-    int e = json_done(&r, &err);
-    const struct launched *l =
-        e == 0 ? ctl_launched_find(ctl, a->id, id) : NULL;
-    if (e == 0 && !l && !region[0])
-        e = sc_fail(&err, -EINVAL,
-                    "instance '%s': was not launched from here: say its "
-                    "'region'",
-                    id);
+    int e = read_instance(c, a, kind->name, &i, &err);
+    const struct launched *l = i.l;
     if (e == 0 && l && spare && !op_flag(c->params, "force"))
         e = check_guests(ctl, l->node, &err);
     const struct job *launching = l ? ctl_job_find(ctl, l->job) : NULL;
     if (e == 0 && launching && !job_ended(launching))
-        e = sc_fail(&err, -EBUSY, "instance '%s': job %s is launching it", id,
+        e = sc_fail(&err, -EBUSY, "instance '%s': job %s is launching it", i.id,
                     launching->id);
     if (e < 0) {
         op_fail(c, &err);
@@ -352,12 +371,12 @@ static void act(struct op_call *c, const struct job_kind *kind, bool spare)
     }
     cJSON *data = cJSON_CreateObject();
     cJSON_AddStringToObject(data, "provider", a->id);
-    cJSON_AddStringToObject(data, "id", l ? l->id : id);
-    cJSON_AddStringToObject(data, "region", l ? l->region : region);
+    cJSON_AddStringToObject(data, "id", i.id);
+    cJSON_AddStringToObject(data, "region", i.region);
     cJSON_AddStringToObject(data, "token", l ? l->token : "");
     cJSON_AddStringToObject(data, "node", l ? l->node : "");
     struct ctl_txn *x = ctl_txn_begin(ctl);
-    op_begin_job(c, x, job_add(ctl, x, kind, a->id, l ? l->name : id, data));
+    op_begin_job(c, x, job_add(ctl, x, kind, a->id, l ? l->name : i.id, data));
 }
 
 void op_provider_terminate(struct op_call *c)
@@ -368,6 +387,44 @@ void op_provider_terminate(struct op_call *c)
 void op_provider_fence(struct op_call *c)
 {
     act(c, &provider_fence_job, false);
+}
+
+/* --- console-log
+ * ----------------------------------------------------------------- */
+
+static void console_read(void *arg, const cJSON *result,
+                         const struct sc_err *err)
+{
+    SC_AUTO(provider_op_free) struct provider_op *q = arg;
+    if (!q->c.ctl->stopping && !q->c.ctl->broken)
+        account_heard(q->c.ctl, q->account, err);
+    if (err->code) {
+        op_fail(&q->c, err);
+        return;
+    }
+    cJSON *j = cJSON_CreateObject();
+    cJSON_AddStringToObject(j, "data", text(result, "console"));
+    op_reply(&q->c, 0, j);
+}
+
+void op_provider_console_log(struct op_call *c)
+{
+    const struct account *a = op_account(c);
+    struct instance_ref i;
+    struct sc_err err;
+    if (!a)
+        return;
+    if (read_instance(c, a, "provider.console_log", &i, &err) < 0) {
+        op_fail(c, &err);
+        return;
+    }
+    struct provider_op *q = provider_op_new(c);
+    if (!q)
+        return;
+    cJSON *args = cJSON_CreateObject();
+    cJSON_AddStringToObject(args, "id", i.id);
+    cJSON_AddStringToObject(args, "region", i.region);
+    ask(q, a, "console", args, console_read);
 }
 
 /* --- gc

@@ -173,6 +173,8 @@ def provider(c):
     call(c, "provider.instances", **p)
     left = call(c, "provider.gc", {"dry_run": True}, **p)["resources"]
     tap.ok(not left, "it left nothing", left)
+    said = call(c, "provider.console_log", instance="ins-0", region="r1", **p)["data"]
+    tap.ok("ins-0 says nothing" in said, "provider.console_log has what the driver read", said)
     c.job_of(call(c, "provider.terminate", instance="ins-0", region="r1", **p))
     status, a = c.api("POST", "/providers/acc/gc", {"dry_run": False})
     tap.ok(status == 202 and c.job_of(a)["state"] == "done", "provider.gc removes", a)

@@ -191,6 +191,7 @@ def manifest(folder, file, fmt, size):
 
 class OnEc2:
     name, region, type = "ec2", "eu-west-1", "m8i.large"
+    keeps_consoles = True
     secret = "secret_access_key"
 
     def __init__(self):
@@ -210,6 +211,7 @@ class OnEc2:
 
 class OnGce:
     name, region, type = "gce", "europe-west1", "n2-standard-2"
+    keeps_consoles = True
     secret = "service_account"
 
     def __init__(self):
@@ -235,6 +237,7 @@ class OnGce:
 
 class OnAzure:
     name, region, type = "azure", "westeurope", "Standard_D2s_v5"
+    keeps_consoles = True
     secret = "client_secret"
 
     def __init__(self):
@@ -259,6 +262,7 @@ class OnAzure:
 
 class OnOpenStack:
     name, region, type = "openstack", "RegionOne", "m1.medium"
+    keeps_consoles = True
     secret = "password"
     module, kind = "openstack", "OpenStack"
 
@@ -283,6 +287,7 @@ class OnOpenStack:
 
 class OnRackspace(OnOpenStack):
     name, region = "rackspace-classic", "DFW"
+    keeps_consoles = False
     secret = "api_key"
     module, kind = "rackspace", "Rackspace"
     image = OnAzure.image
@@ -517,6 +522,11 @@ class Story:
     def end(self):
         for i in self.ctl.cli("provider", "instances", self.acc)["instances"]:
             if i["state"] != "terminated" and i["node"]:
+                p = self.ctl.cli_raw("-o", "json", "provider", "console", self.acc, i["name"])
+                self.ok("data" in json.loads(p.stdout) if self.on.keeps_consoles
+                        else p.returncode == 1 and "console" in p.stderr,
+                        "the serial log of an instance is asked for where the cloud keeps one",
+                        p)
                 self.ctl.cli("provider", "terminate", self.acc, i["name"], "--wait")
         for i in self.ctl.images(self.acc):
             self.ctl.cli("provider", "image-delete", self.acc, i["name"], "--wait")

@@ -1,5 +1,5 @@
 /* fake_instances - instances at the simulated clouds: launch, list, terminate,
- * fence, gc. */
+ * fence, serial log, gc. */
 #include "tests/lib/fake_providers.h"
 
 #include "common/json.h"
@@ -198,6 +198,28 @@ OP(fake_op_fence)
 {
     (void)who;
     return on_instance(f, "provider.fence", p, status, ret, err);
+}
+
+OP(fake_op_instance_log)
+{
+    (void)who, (void)status;
+    const cJSON *a = fake_cloud(f, p, err);
+    const cJSON *i =
+        a ? fake_of_account(f, FAKE_INSTANCES, a, fake_str(p, "instance"), err)
+          : NULL;
+    if (!i)
+        return err->code;
+    SC_AUTO(free) char *said = NULL;
+    if (asprintf(
+            &said,
+            "simulated serial log of %s\r\n"
+            "\033[32m(XEN)\033[0m booting\r\n"
+            "[SC-B01] %s: Xen did not come up; booting the plain kernel\r\n",
+            fake_str(i, "id"), fake_str(i, "name")) < 0)
+        return sc_fail(err, -ENOMEM, "out of memory");
+    *ret = cJSON_CreateObject();
+    fake_set_str(*ret, "data", said);
+    return 0;
 }
 
 OP(fake_op_gc)

@@ -476,6 +476,7 @@ static const struct {
     { "provider.launch", fake_op_launch },
     { "provider.terminate", fake_op_terminate },
     { "provider.fence", fake_op_fence },
+    { "provider.console_log", fake_op_instance_log },
     { "provider.gc", fake_op_gc },
     { "node.user_data", fake_op_user_data },
 };

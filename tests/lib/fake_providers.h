@@ -74,7 +74,7 @@ void fake_leave(struct fake_cluster *f, const cJSON *account, const char *kind,
 
 extern fake_op fake_op_types, fake_op_prices, fake_op_regions;
 extern fake_op fake_op_instances, fake_op_launch, fake_op_terminate,
-    fake_op_fence, fake_op_gc;
+    fake_op_fence, fake_op_instance_log, fake_op_gc;
 extern fake_op fake_op_user_data, fake_op_job_cancel;
 
 #endif

@@ -3,7 +3,7 @@ import type { Job, Node, Vm } from "../src/api/types";
 import { errorOf } from "../src/api/client";
 import { directoryError, emailError, publicNameError } from "../src/lib/acme";
 import { firstHost, hostCount, ipText, isHostOf, parseCidr, parseIp } from "../src/lib/cidr";
-import { bitRate, bytes, duration, jobDone, mib, plural, relative, rtt, stepTitle, words } from "../src/lib/format";
+import { bitRate, bytes, duration, jobDone, mib, plainText, plural, relative, rtt, stepTitle, words } from "../src/lib/format";
 import { score } from "../src/lib/fuzzy";
 import { curveAt, edgeCurve, orderRegions, pairKey, regionLatency, rttFrom, runningMoves } from "../src/lib/map";
 import { migrationTargets, nameError, numberError } from "../src/lib/placement";
@@ -64,6 +64,13 @@ describe("format", () => {
     expect(plural(0, "address", "addresses")).toBe("0 addresses");
     expect(jobDone("vm.migrate")).toBe("migrated");
     expect(jobDone("pool.level")).toBe("pool.level done");
+  });
+});
+
+describe("a serial log as text", () => {
+  it("has no escape sequences and control characters", () => {
+    expect(plainText("\x1b[1;32m(XEN)\x1b[0m up\r\n\x1b]0;title\x07a\x00b\tc\r\n")).toBe("(XEN) up\nab\tc\n");
+    expect(plainText("10%\r20%\r\r\nend")).toBe("10%\n20%\nend");
   });
 });
 

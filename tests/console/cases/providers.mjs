@@ -65,7 +65,7 @@ export async function launch(page, provider, name, change = async () => {}) {
 
 const nodeNamed = async (page, name) => (await api(page, "/nodes")).body.nodes.find((n) => n.name === name);
 
-export async function providerCases({ tap, page, url }) {
+export async function providerCases({ tap, page, url, shots }) {
   let ec2;
 
   await tap.test("without a provider the page says what one is for", async () => {
@@ -319,6 +319,17 @@ export async function providerCases({ tap, page, url }) {
     await page.keyboard.press("Escape");
     await dialog.waitFor({ state: "hidden" });
     await deleteVm(page, "on-w1", 45000);
+  });
+
+  await tap.test("an instance's serial log is read, without what only a terminal understands", async () => {
+    await goTo(page, `providers/${ec2}?tab=instances`);
+    await line(page, "us-w1").getByRole("button", { name: "Serial log of us-w1" }).click();
+    const dialog = page.getByRole("dialog", { name: "Serial log of us-w1" });
+    const said = await dialog.getByLabel("Serial log", { exact: true }).innerText();
+    equal(/^\(XEN\) booting$/m.test(said) && said.includes("[SC-B01] us-w1:"), true, `it reads: ${said}`);
+    await page.screenshot({ path: `${shots}/instance-log.png` });
+    await dialog.getByRole("button", { name: "Close", exact: true }).last().click();
+    await dialog.waitFor({ state: "hidden" });
   });
 
   await tap.test("an instance is powered off, and its node is down", async () => {

@@ -2,6 +2,15 @@
 
 const KIB = 1024;
 
+/** What a terminal would show of a serial log: no escape sequences, no bare
+ * carriage returns, no other control characters. */
+export const plainText = (raw: string): string =>
+  raw
+    .replace(/\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])/g, "")
+    .replace(/\r+\n/g, "\n")
+    .replace(/\r/g, "\n")
+    .replace(/[\x00-\x08\x0b-\x1f\x7f]/g, "");
+
 /** 1536 -> "1.5 KiB". */
 export function bytes(n: number): string {
   if (!Number.isFinite(n) || n < 0) return "–";

@@ -12,6 +12,7 @@ import { nodes, providers } from "../state/store";
 import { Alert, Button, CopyButton, Mono, State, Time } from "../ui/basic";
 import { Dialog, FormDialog } from "../ui/dialog";
 import { Segmented, SelectField, TextField } from "../ui/field";
+import { saveText } from "../ui/save";
 import { LoadingRows } from "../ui/table";
 import { Tabs } from "../ui/tabs";
 import { SizeBar } from "./size-bar";
@@ -249,12 +250,7 @@ function Result({ params, first, onClose }: { params: Record<string, unknown>; f
   const take = () => taken.current.add(format);
   const download = () => {
     if (!now) return;
-    const url = URL.createObjectURL(new Blob([now.user_data], { type: formats[format].type }));
-    const a = document.createElement("a");
-    a.href = url;
-    a.download = formats[format].file;
-    a.click();
-    URL.revokeObjectURL(url);
+    saveText(formats[format].file, now.user_data, formats[format].type);
     take();
   };
   const limit = now?.limit || limitOf(provider, drivers);

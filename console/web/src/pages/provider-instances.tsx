@@ -12,6 +12,7 @@ import { cluster, jobs, vms } from "../state/store";
 import { Alert, Bar, Button, Empty, IconButton, Mono, State, Time } from "../ui/basic";
 import { Confirm } from "../ui/dialog";
 import { type Column, LoadingRows, Search, Table } from "../ui/table";
+import { InstanceLog } from "./instance-log";
 import { currentStep, isRunning, JobProgress } from "./job-list";
 
 /** The job that is at work on an instance: its launch, or what ends it, which is
@@ -31,6 +32,7 @@ function jobOn(provider: Provider, i: Instance): Job | undefined {
 export function Instances({ provider }: { provider: Provider }) {
   const [query, setQuery] = useState("");
   const [act, setAct] = useState<{ what: "terminate" | "fence"; instance: Instance } | null>(null);
+  const [read, setRead] = useState<Instance | null>(null);
   const remote = useRemote(
     (s) => get<{ instances: Instance[] }>(`${providerPath(provider)}/instances`, s),
     `${provider.id} ${providerMark()}`,
@@ -90,6 +92,7 @@ export function Instances({ provider }: { provider: Provider }) {
       title: "",
       cell: (i) => (
         <div class="row-actions">
+          <IconButton icon="terminal" label={`Serial log of ${i.name || i.id}`} onClick={() => setRead(i)} />
           <IconButton
             icon="power"
             label={`Power off ${i.name || i.id}`}
@@ -132,10 +135,12 @@ export function Instances({ provider }: { provider: Provider }) {
         <>
           <div class="toolbar">
             <Search value={query} onValue={setQuery} label="Search instances" />
-            <span class="dim" role="status">
-              {plural(list.length, "instance")}, {list.filter((i) => i.state === "running").length} running
+            <span class="inline">
+              <span class="dim" role="status">
+                {plural(list.length, "instance")}, {list.filter((i) => i.state === "running").length} running
+              </span>
+              <IconButton icon="refresh" label="Ask the provider again" disabled={remote.loading} onClick={remote.again} />
             </span>
-            <IconButton icon="refresh" label="Ask the provider again" disabled={remote.loading} onClick={remote.again} />
           </div>
           {found.length === 0 ? (
             <Empty icon="search" title="No instance matches" action={<Button onClick={() => setQuery("")}>Clear the search</Button>}>
@@ -146,6 +151,7 @@ export function Instances({ provider }: { provider: Provider }) {
           )}
         </>
       )}
+      {read && <InstanceLog provider={provider} instance={read} onClose={() => setRead(null)} />}
       {act && <EndInstance provider={provider} {...act} onClose={() => setAct(null)} />}
     </div>
   );

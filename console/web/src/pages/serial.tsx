@@ -9,6 +9,7 @@ import { allowStyles } from "../lib/csp_styles";
 import { startVm } from "../state/actions";
 import { canOperate } from "../state/session";
 import { Button, IconButton } from "../ui/basic";
+import { saveText } from "../ui/save";
 
 type LinkState = "connecting" | "open" | "closed" | "log";
 
@@ -155,12 +156,7 @@ export default function Serial({ vm }: { vm: Vm }) {
   const save = async () => {
     try {
       const log = await get<{ data: string }>(`/vms/${encodeURIComponent(vm.id)}/console-log`);
-      const url = URL.createObjectURL(new Blob([log.data], { type: "text/plain" }));
-      const a = document.createElement("a");
-      a.href = url;
-      a.download = `${vm.name}-console.txt`;
-      a.click();
-      URL.revokeObjectURL(url);
+      saveText(`${vm.name}-console.txt`, log.data);
     } catch (e) {
       setError((e as Error).message);
     }

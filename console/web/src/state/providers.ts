@@ -56,6 +56,10 @@ export async function deletePublished(i: Published): Promise<void> {
   if (!job) forget("provider-image" satisfies Kind, i.id);
 }
 
+/** The path of what is done to an instance, or read of it. */
+export const instancePath = (p: Provider, i: Instance, what: string): string =>
+  `${providerPath(p)}/instances/${encodeURIComponent(i.id)}/${what}?region=${encodeURIComponent(i.region)}`;
+
 /** 'force': with the VMs that are on it. */
 export async function terminateInstance(p: Provider, i: Instance, force: boolean): Promise<void> {
   const query = `region=${encodeURIComponent(i.region)}${force ? "&force=true" : ""}`;
