@@ -353,7 +353,7 @@ static void act(struct op_call *c, const struct job_kind *kind, bool spare)
 {
     struct ctl *ctl = c->ctl;
     const struct account *a = op_account(c);
-    struct instance_ref i = { 0 };
+    struct instance_ref i = { NULL, "", "" };
     struct sc_err err;
     if (!a)
         return;
@@ -410,7 +410,7 @@ static void console_read(void *arg, const cJSON *result,
 void op_provider_console_log(struct op_call *c)
 {
     const struct account *a = op_account(c);
-    struct instance_ref i;
+    struct instance_ref i = { NULL, "", "" };
     struct sc_err err;
     if (!a)
         return;

@@ -87,9 +87,9 @@ void nbd_conn_close(struct nbd_conn *c)
     if (!c->closing) {
         c->closing = true;
         shutdown(c->fd, SHUT_RDWR);
-        if (c->partial)
-            req_free(SC_TAKE(c->partial));
     }
+    if (c->partial && !c->receiving) /* Else the kernel may write there yet. */
+        req_free(SC_TAKE(c->partial));
     if (!c->sending) {
         free_list(SC_TAKE(c->tx));
         c->tx_end = &c->tx;

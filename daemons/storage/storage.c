@@ -34,9 +34,32 @@ static int add(struct storage *st, struct volume *v)
     return 0;
 }
 
+static bool is_damaged(const struct storage *st, const char *id)
+{
+    uint8_t raw[BSTORE_ID];
+    bool found = false;
+    if (volume_id_parse(id, raw) < 0)
+        return false;
+    for (size_t i = 0; i < st->n_damaged && !found; i++)
+        found = memcmp(st->damaged[i], raw, BSTORE_ID) == 0;
+    return found;
+}
+
+static int add_damaged(struct storage *st, const struct volume *v)
+{
+    void *all = realloc(st->damaged, (st->n_damaged + 1) * sizeof *st->damaged);
+    if (!all)
+        return -ENOMEM;
+    st->damaged = all;
+    memcpy(st->damaged[st->n_damaged++], v->raw_id, BSTORE_ID);
+    return 0;
+}
+
 int storage_get(struct storage *st, const char *id, struct volume **ret)
 {
     struct volume *v = storage_find(st, id);
+    if (!v && is_damaged(st, id))
+        return -EUCLEAN;
     if (!v) {
         int r = volume_new(&st->env, id, &v);
         if (r == 0)
@@ -86,15 +109,17 @@ bool storage_link_parent(struct storage *st, struct volume *v)
 }
 
 /* --- start -------------------------------------------------------------- */
-/* One folder of an earlier life.  What cannot be recovered stays untouched on
- * disk and is counted. */
-static void load(struct storage *st, const char *id)
+/* One folder of an earlier life.  What cannot be opened, for whatever reason,
+ * stays untouched on disk, is counted, and is not made anew.  -ENOMEM. */
+static int load(struct storage *st, const char *id)
 {
     char dir[4096], recent[4096];
     struct volume *v;
     struct sc_err err = { 0 };
-    if (!sc_uuid_ok(id) || volume_new(&st->env, id, &v) < 0)
-        return;
+    if (!sc_uuid_ok(id))
+        return 0;
+    if (volume_new(&st->env, id, &v) < 0)
+        return -ENOMEM;
     storage_volume_dir(st, v, dir);
     storage_recent_path(st, v, recent);
     int r = bstore_open(st->env.io, dir, recent, &v->bs, &err);
@@ -105,17 +130,19 @@ static void load(struct storage *st, const char *id)
     if (r == 0)
         r = add(st, v);
     if (r == 0)
-        return;
+        return 0;
+    int e = 0;
     if (r == -ENOENT) { /* Its making was cut short; it holds nothing. */
         bstore_remove(st->env.io, dir, recent);
     } else {
-        st->n_damaged++;
+        e = add_damaged(st, v);
         sc_log(SC_LOG_ERROR, "volume.damaged", "volume", id, "error", err.text,
                NULL);
     }
     bstore_free(SC_TAKE(v->bs));
     v->state = VOL_NEW;
     volume_free(v);
+    return e;
 }
 
 static int load_all(struct storage *st, struct sc_err *err)
@@ -123,10 +150,13 @@ static int load_all(struct storage *st, struct sc_err *err)
     DIR *d = opendir(st->volumes_dir);
     if (!d)
         return sc_fail(err, -errno, "%s: %s", st->volumes_dir, strerror(errno));
-    for (struct dirent *e = readdir(d); e; e = readdir(d))
+    int r = 0;
+    for (struct dirent *e = readdir(d); e && r == 0; e = readdir(d))
         if (e->d_name[0] != '.')
-            load(st, e->d_name);
+            r = load(st, e->d_name);
     closedir(d);
+    if (r < 0)
+        return sc_fail(err, r, "out of memory");
     for (size_t i = 0; i < st->n_volumes; i++)
         if (!storage_link_parent(st, st->volumes[i]))
             sc_log(SC_LOG_WARN, "volume.no_parent", "volume",
@@ -398,5 +428,6 @@ void storage_free(struct storage *st)
     ring_free(st->ring);
     bufpool_free(st->pool);
     free(st->volumes_dir);
+    free(st->damaged);
     free(st);
 }

@@ -44,7 +44,8 @@ struct storage {
     struct rpc_service local_service, controller_service;
     bool greeted; /* The controller answered our hello. */
     unsigned ticks;
-    unsigned n_damaged; /* Volumes that could not be recovered. */
+    uint8_t (*damaged)[BSTORE_ID]; /* Could not be opened at the start. */
+    size_t n_damaged;
 };
 
 int storage_new(struct sc_loop *loop, const struct sc_config *c,
@@ -60,7 +61,8 @@ struct rpc_conn *storage_controller(struct storage *st); /* NULL: not now. */
 struct volume *storage_find(struct storage *st, const char *id);
 struct volume *storage_find_raw(struct storage *st,
                                 const uint8_t id[BSTORE_ID]);
-/* Finds, or makes one that is VOL_NEW. */
+/* Finds, or makes one that is VOL_NEW.  -EUCLEAN: its files are here, but could
+ * not be opened; they are left as they are. */
 int storage_get(struct storage *st, const char *id,
                 struct volume **ret) SC_MUST_CHECK;
 /* Takes it out of the table and frees it; nothing of it may be under way. */

@@ -30,7 +30,10 @@ static struct vol_op *new_op(struct storage *st, struct json_reader *r,
     }
     int e = storage_get(st, id, &v);
     if (e < 0) {
-        rpc_failf(req, e, "%s: volume '%s': %s", name, id, strerror(-e));
+        rpc_failf(req, e, "%s: volume '%s': %s", name, id,
+                  e == -EUCLEAN ? "its files on this node could not be opened "
+                                  "when sc-storage started; its log says why"
+                                : strerror(-e));
         return NULL;
     }
     return op_new(st, v, name, req, run);

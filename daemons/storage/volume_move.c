@@ -414,9 +414,10 @@ void op_run_cancel_in(struct vol_op *op)
         wrong_state(op);
         return;
     }
-    /* What was handed may never come to pass: the next open asks for the whole
-     * view. */
-    if (v->state == VOL_HANDED)
+    /* What was handed may never come to pass, and what is forgotten here (left
+     * by an activation that was cut short) is missing then: the next open asks
+     * for the whole view. */
+    if (v->state == VOL_HANDED || block_map_n_dirty(bstore_map(v->bs)) > 0)
         v->view_seq = 0;
     int r = volume_forget_dirty(v);
     if (r < 0) {

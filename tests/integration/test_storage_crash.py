@@ -54,6 +54,45 @@ class Nbd:
         return self.take(length)
 
 
+def a_volume_that_cannot_be_opened_is_not_made_anew():
+    """Two volumes' folders change places: nothing of them may be touched."""
+    with storage.World(1) as w:
+        n = w.nodes[0]
+        ids = [w.create(8 * MIB) for _ in range(2)]
+        for i, v in enumerate(ids):
+            w.attach(n, v, 1)
+            storage.qemu_io(n.uri(v), "write -P %d 0 1M" % (i + 1))
+            n.call("volume.detach", volume_id=v)
+        n.stop()
+        exchange(n, ids)
+        n.start()
+        assert n.call("daemon.status")["damaged"] == 2, n.call("daemon.status")
+        for v in ids:
+            try:
+                w.attach(n, v, 2)
+            except storage.RpcError as e:
+                assert "could not be opened" in str(e), e
+            else:
+                raise AssertionError("it was opened all the same")
+        n.stop()
+        exchange(n, ids)
+        n.start()
+        for i, v in enumerate(ids):
+            w.attach(n, v, 3)
+            storage.qemu_io(n.uri(v), "read -P %d 0 1M" % (i + 1))
+
+
+def exchange(n, ids):
+    a, b = ("%s/state/storage/volumes/%s" % (n.dir, v) for v in ids)
+    os.rename(a, a + ".kept")
+    os.rename(b, a)
+    os.rename(a + ".kept", b)
+    for v in ids:
+        path = "%s/run/storage/%s.recent" % (n.dir, v)
+        if os.path.exists(path):
+            os.unlink(path)
+
+
 def pattern(block, n):
     return struct.pack("<QQ", block, n) * 256
 
@@ -270,4 +309,5 @@ if __name__ == "__main__":
         an_import_with_the_wrong_digest_leaves_nothing,
         an_exported_file_is_the_volume,
         a_deleted_volume_takes_no_space,
+        a_volume_that_cannot_be_opened_is_not_made_anew,
     ])
